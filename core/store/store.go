@@ -1,0 +1,116 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+)
+
+// Conditions that callers branch on; adapters wrap them with detail.
+var (
+	// ErrFenced marks a write or an open by a generation that no longer
+	// owns the space. Nothing was changed.
+	ErrFenced = errors.New("store: fenced by a newer generation")
+	// ErrCorrupt marks data that fails its checks. The space must be
+	// dropped and rebuilt from its changelog; the data is never served.
+	ErrCorrupt = errors.New("store: corrupt")
+	// ErrClosed marks the use of a store or space after Close or Release.
+	ErrClosed = errors.New("store: closed")
+	// ErrLocked marks a store that another process holds open.
+	ErrLocked = errors.New("store: locked by another process")
+)
+
+// A Space names one partition of one table.
+type Space struct {
+	Table     string
+	Partition int32
+}
+
+func (s Space) String() string { return fmt.Sprintf("%s/%d", s.Table, s.Partition) }
+
+// Generation tags ownership: it grows whenever a worker takes a task anew,
+// and a newer generation fences every older one.
+type Generation int64
+
+// A Position says which prefix of the log a space holds.
+type Position struct {
+	// Changelog is the offset of the next changelog record to apply. 0 with
+	// Exists false when nothing was ever applied.
+	Changelog int64
+	// StreamTime is the stream time of the owning task at that point, in
+	// Unix milliseconds, or record.NoTime.
+	StreamTime int64
+	// Inputs are the input offsets of the owning task at that point, for
+	// people and checkers; the group's committed offsets are authoritative.
+	Inputs []InputOffset
+	// Exists is false for a space that has no position yet.
+	Exists bool
+}
+
+// An InputOffset is the next offset to read from one input partition.
+type InputOffset struct {
+	Topic     string
+	Partition int32
+	Offset    int64
+}
+
+// A Store keeps spaces. One store serves one worker; its methods may be
+// called from several goroutines at once, each space from one at a time
+// (global tables, which many goroutines read, being the exception: reads may
+// run beside reads and beside Apply).
+type Store interface {
+	// Open makes a space ready for generation gen and returns it with the
+	// position it durably holds. It fails with ErrFenced when a newer
+	// generation has opened it, with ErrCorrupt when its data fails checks.
+	Open(sp Space, gen Generation) (Reader, Position, error)
+
+	// Apply writes the whole batch atomically: all data and all positions,
+	// or nothing. It does not keep the batch. A write for a space that a
+	// newer generation opened fails the whole batch with ErrFenced.
+	// Apply does not promise to survive a crash of the machine, only of the
+	// process; see Flush.
+	Apply(b *Batch) error
+
+	// Drop removes the data and the position of an open space, as the first
+	// step of a rebuild. The space stays open and owned.
+	Drop(sp Space, gen Generation) error
+
+	// Release gives an open space up, keeping its data. Its Reader fails
+	// with ErrClosed afterwards. Releasing a space that is not open, or is
+	// open in another generation, does nothing.
+	Release(sp Space, gen Generation) error
+
+	// Flush makes everything applied so far survive a crash of the machine.
+	Flush() error
+
+	// Close flushes and closes the store. Closing twice is harmless.
+	Close() error
+}
+
+// A Reader reads one open space.
+type Reader interface {
+	// Get appends the value of key to dst and returns it with true, or dst
+	// and false when the key is absent. The key is not kept.
+	Get(key, dst []byte) ([]byte, bool, error)
+
+	// Scan yields the entries with from <= key < to in ascending byte order;
+	// a nil to means no upper bound, a nil from no lower bound. Slices are
+	// valid until the next step. A Scan sees the state of the moment it
+	// began. An error ends it and is yielded last, with a nil key.
+	Scan(from, to []byte) iter.Seq2[Entry, error]
+}
+
+// An Entry is one key and its value.
+type Entry struct {
+	Key, Value []byte
+}
+
+// A MultiReader is a Reader that can fetch many keys in one call. The core
+// uses it when it is there; remote stores should have it.
+type MultiReader interface {
+	Reader
+	// GetMulti calls got once for each key, in any order, with the index of
+	// the key and its value, or found false. The value is valid during the
+	// call.
+	GetMulti(keys [][]byte, got func(i int, value []byte, found bool)) error
+}

@@ -1,0 +1,2 @@
+// Package runtime runs applications on real clocks, sockets and disks.
+package runtime
