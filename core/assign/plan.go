@@ -1,0 +1,106 @@
+package assign
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/weirstream/weir/core/record"
+)
+
+// A Plan says who runs what.
+type Plan struct {
+	// Members holds one entry for each member, ordered by ID; members
+	// without tasks included.
+	Members []Assignment
+	// Kept counts the tasks that stay with a member that owns them, Warm
+	// those that go to a member which still has their state, Cold the rest.
+	Kept, Warm, Cold int
+}
+
+// An Assignment is what one member gets.
+type Assignment struct {
+	ID string
+	// Tasks in order.
+	Tasks []Task
+	// Partitions are the source partitions of the tasks, in order.
+	Partitions []record.TopicPartition
+}
+
+// Of returns the assignment of a member; it is empty for one the plan does
+// not know.
+func (p Plan) Of(id string) Assignment {
+	for _, a := range p.Members {
+		if a.ID == id {
+			return a
+		}
+	}
+	return Assignment{ID: id}
+}
+
+// String lists the plan with one line for each task, in task order, so that
+// the difference between two plans is one line for each task that moved. A
+// member without tasks gets a line of its own at the end.
+func (p Plan) String() string {
+	type row struct {
+		task Task
+		id   string
+	}
+	var rows []row
+	var idle []string
+	for _, a := range p.Members {
+		for _, t := range a.Tasks {
+			rows = append(rows, row{t, a.ID})
+		}
+		if len(a.Tasks) == 0 {
+			idle = append(idle, a.ID)
+		}
+	}
+	slices.SortFunc(rows, func(a, b row) int { return a.task.Compare(b.task) })
+	var b strings.Builder
+	for _, r := range rows {
+		b.WriteString(r.task.String() + " " + r.id + "\n")
+	}
+	for _, id := range idle {
+		b.WriteString("- " + id + "\n")
+	}
+	return b.String()
+}
+
+// plan expands the member of each task to a Plan.
+func (in *input) plan(to []int) Plan {
+	p := Plan{Members: make([]Assignment, len(in.members))}
+	for m, id := range in.members {
+		p.Members[m].ID = id
+	}
+	for s, sub := range in.subs {
+		for t := sub.from; t < sub.to; t++ {
+			a := &p.Members[to[t]]
+			a.Tasks = append(a.Tasks, in.tasks[t])
+			for _, topic := range in.groups[s].Sources {
+				if n := in.tasks[t].Partition; n < in.partitions[topic] {
+					a.Partitions = append(a.Partitions, record.TopicPartition{Topic: topic, Partition: n})
+				}
+			}
+			p.count(in.prefer[t], to[t])
+		}
+	}
+	for m := range p.Members {
+		slices.SortFunc(p.Members[m].Partitions, record.TopicPartition.Compare)
+	}
+	return p
+}
+
+func (p *Plan) count(prefer []preference, member int) {
+	for _, pref := range prefer {
+		switch {
+		case pref.member != member:
+		case pref.owned:
+			p.Kept++
+			return
+		case pref.held:
+			p.Warm++
+			return
+		}
+	}
+	p.Cold++
+}
