@@ -9,6 +9,10 @@ import (
 // ErrInactive marks the use of a Context outside the call it was made for.
 var ErrInactive = errors.New("weir: context used outside its agent: tables, topics and timers can be used only while the engine runs the function that got the context; do not keep it or hand it to a goroutine")
 
+// ErrUndeclared marks the use of a table, topic or timer that the declaration
+// of the function does not name. Retrying cannot help.
+var ErrUndeclared = errors.New("weir: not declared")
+
 // A Problem is one mistake in an application.
 type Problem struct {
 	// Where names the thing at fault in the user's words: `table "delays"`.

@@ -1,0 +1,185 @@
+package task
+
+import (
+	"iter"
+
+	"github.com/weirstream/weir/core/record"
+	"github.com/weirstream/weir/core/store"
+	"github.com/weirstream/weir/core/topology"
+)
+
+// A space is one partition of one table as the task sees it: the store, with
+// the writes of the epoch in flight and of the current epoch over it.
+type space struct {
+	name      string
+	id        store.Space
+	reader    store.Reader
+	changelog record.TopicPartition
+	// cur takes writes; fly is the epoch in flight, or nil. What fly holds
+	// does not change any more.
+	cur, fly, spare *layer
+	clean           *cache
+	scratch         []byte
+}
+
+func newSpace(name string, partition int32, changelog string, r store.Reader, cacheBytes int) *space {
+	return &space{
+		name:      name,
+		id:        store.Space{Table: name, Partition: partition},
+		reader:    r,
+		changelog: record.TopicPartition{Topic: changelog, Partition: partition},
+		cur:       newLayer(false),
+		clean:     newCache(cacheBytes),
+	}
+}
+
+// lookup finds a key in the overlay or the cache; nil means ask the store.
+func (s *space) lookup(key []byte) *entry {
+	if e := s.cur.byKey[string(key)]; e != nil {
+		return e
+	}
+	if s.fly != nil {
+		if e := s.fly.byKey[string(key)]; e != nil {
+			return e
+		}
+	}
+	return s.clean.get(key)
+}
+
+func (s *space) get(key, dst []byte) ([]byte, bool, error) {
+	if e := s.lookup(key); e != nil {
+		if e.deleted {
+			return dst, false, nil
+		}
+		return append(dst, e.value...), true, nil
+	}
+	n := len(dst)
+	dst, found, err := s.reader.Get(key, dst)
+	if err != nil {
+		return dst[:n], false, err
+	}
+	if s.clean.max > 0 {
+		e := &entry{key: string(key), deleted: !found}
+		if found {
+			e.value = append([]byte(nil), dst[n:]...)
+		}
+		s.clean.put(e)
+	}
+	return dst, found, nil
+}
+
+// write sets or deletes a key in the current epoch and notes how to undo it.
+func (s *space) write(j *journal, key, value []byte, deleted bool) {
+	e := s.cur.byKey[string(key)]
+	if e == nil {
+		e = s.cur.add(key)
+		j.added(s, e)
+	} else {
+		j.changed(s, e)
+	}
+	s.cur.bytes -= e.size()
+	e.value, e.deleted = append(e.value[:0], value...), deleted
+	s.cur.bytes += e.size()
+}
+
+// scan merges the overlay into the store's order. The table may be written
+// while a scan runs; whether the scan sees such a write is not defined.
+func (s *space) scan(from, to []byte) iter.Seq2[topology.Entry, error] {
+	return func(yield func(topology.Entry, error) bool) {
+		s.cur.sort()
+		if s.fly != nil {
+			s.fly.sort()
+		}
+		m := merge{s: s, next: string(from), to: to}
+		for stored, err := range s.reader.Scan(from, to) {
+			if err != nil {
+				yield(topology.Entry{}, err)
+				return
+			}
+			if !m.emitBelow(stored.Key, yield) {
+				return
+			}
+			if m.shadows(stored.Key) {
+				continue
+			}
+			if !yield(topology.Entry(stored), nil) {
+				return
+			}
+		}
+		m.emitBelow(nil, yield)
+	}
+}
+
+// A merge walks the overlay in key order beside a scan of the store.
+type merge struct {
+	s     *space
+	next  string // overlay keys before it were passed
+	after bool   // next itself was passed
+	to    []byte
+}
+
+// head returns the overlay's next entry, the newest epoch winning.
+func (m *merge) head() *entry {
+	e := m.s.cur.from(m.next, m.after)
+	if m.s.fly != nil {
+		if f := m.s.fly.from(m.next, m.after); f != nil && (e == nil || f.key < e.key) {
+			e = f
+		}
+	}
+	if e != nil && m.to != nil && e.key >= string(m.to) {
+		return nil
+	}
+	return e
+}
+
+// emitBelow yields overlay entries before limit; nil means no limit.
+func (m *merge) emitBelow(limit []byte, yield func(topology.Entry, error) bool) bool {
+	for {
+		e := m.head()
+		if e == nil || limit != nil && e.key >= string(limit) {
+			return true
+		}
+		m.next, m.after = e.key, true
+		if e.deleted {
+			continue
+		}
+		if !yield(topology.Entry{Key: []byte(e.key), Value: e.value}, nil) {
+			return false
+		}
+	}
+}
+
+// shadows reports whether the overlay has its own word on a stored key, and
+// lets emitBelow say it at its place.
+func (m *merge) shadows(key []byte) bool {
+	e := m.head()
+	return e != nil && e.key == string(key)
+}
+
+// seal makes the current epoch the one in flight.
+func (s *space) seal() {
+	s.fly = s.cur
+	s.cur = s.spare
+	s.spare = nil
+	if s.cur == nil {
+		s.cur = newLayer(s.fly.ordered)
+	}
+}
+
+// applied moves the epoch in flight, which the store now holds, to the cache.
+func (s *space) applied() {
+	if s.fly == nil {
+		return
+	}
+	for _, e := range s.fly.order {
+		s.clean.put(e)
+	}
+	s.fly.reset()
+	s.spare, s.fly = s.fly, nil
+}
+
+// abort drops both epochs.
+func (s *space) abort() {
+	s.cur.reset()
+	s.fly = nil
+}
