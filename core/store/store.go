@@ -40,6 +40,9 @@ type Position struct {
 	// StreamTime is the stream time of the owning task at that point, in
 	// Unix milliseconds, or record.NoTime.
 	StreamTime int64
+	// At is the processing time of the batch, in Unix milliseconds: a space
+	// that was away for longer than tombstones are kept must be rebuilt.
+	At int64
 	// Inputs are the input offsets of the owning task at that point, for
 	// people and checkers; the group's committed offsets are authoritative.
 	Inputs []InputOffset
@@ -55,9 +58,8 @@ type InputOffset struct {
 }
 
 // A Store keeps spaces. One store serves one worker; its methods may be
-// called from several goroutines at once, each space from one at a time
-// (global tables, which many goroutines read, being the exception: reads may
-// run beside reads and beside Apply).
+// called from several goroutines at once. A space is written by one goroutine
+// at a time; its Reader may be used beside that and by several goroutines.
 type Store interface {
 	// Open makes a space ready for generation gen and returns it with the
 	// position it durably holds. It fails with ErrFenced when a newer

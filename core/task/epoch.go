@@ -72,7 +72,7 @@ func change(s *space, w *entry, streamTime int64) record.Record {
 // Collect adds the writes of the epoch in flight, which is known to be
 // committed, to a store batch, each space with its position. next tells the
 // offset after the last changelog record of a partition.
-func (t *Task) Collect(b *store.Batch, next map[record.TopicPartition]int64) {
+func (t *Task) Collect(b *store.Batch, next map[record.TopicPartition]int64, now int64) {
 	for _, s := range t.spaces {
 		if s.fly == nil || len(s.fly.order) == 0 {
 			continue
@@ -89,6 +89,7 @@ func (t *Task) Collect(b *store.Batch, next map[record.TopicPartition]int64) {
 		p.Position = store.Position{
 			Changelog:  next[s.changelog],
 			StreamTime: t.flying.StreamTime,
+			At:         now,
 			Inputs:     t.flying.Offsets,
 			Exists:     true,
 		}
@@ -156,4 +157,17 @@ func ParseMetadata(s string) (int64, error) {
 		return record.NoTime, fmt.Errorf("offset metadata %q is damaged: %w", s, err)
 	}
 	return at, nil
+}
+
+// Cancel undoes the record that the task is in the middle of, if any, so that
+// what was done before can still be committed. It reports whether the epoch
+// is Committable afterwards; it is not when a batch had begun.
+func (t *Task) Cancel() bool {
+	if t.step.phase != idle {
+		t.poisoned = t.poisoned || t.step.held || t.step.fed
+		t.undo(0, t.step.out)
+		t.streamTime = t.step.from
+		t.step = step{}
+	}
+	return t.Committable()
 }

@@ -87,6 +87,27 @@ func (t *Task) Flush(now int64) Status {
 // Fault returns the error of the store that made the task Faulted.
 func (t *Task) Fault() error { return t.step.fault }
 
+// Ready reports whether Step has something to do now.
+func (t *Task) Ready(now int64) bool {
+	if t.stopped != nil || t.step.fault != nil || now < t.step.until {
+		return false
+	}
+	if t.step.phase != idle {
+		return true
+	}
+	for _, in := range t.inputs {
+		if in.count > 0 {
+			return true
+		}
+	}
+	for _, a := range t.agents {
+		if len(a.redo) > 0 || len(a.held) > 0 && a.batch.Due() <= now {
+			return true
+		}
+	}
+	return false
+}
+
 // Wake returns the processing time at which Step has something to do without
 // new records, or false.
 func (t *Task) Wake() (int64, bool) {

@@ -1,0 +1,110 @@
+package changelog
+
+import (
+	"fmt"
+
+	"github.com/weirstream/weir/core/record"
+	"github.com/weirstream/weir/core/store"
+)
+
+// A Log is what is known of one changelog partition when a task opens.
+type Log struct {
+	Space store.Space
+	TP    record.TopicPartition
+	// Start and End are the log start and the high watermark, taken after
+	// the committed offsets of the task were stable: every transaction that
+	// the committed offsets belong to begins below End.
+	Start, End int64
+	// Position is what the store durably holds.
+	Position store.Position
+	// Corrupt says that the store found the space damaged.
+	Corrupt bool
+	// Now and TombstoneRetention, in milliseconds, tell whether compaction
+	// may have removed tombstones that the space never saw (KAFKA-19943); a
+	// retention of zero means never.
+	Now, TombstoneRetention int64
+}
+
+// A Plan says how to restore one space.
+type Plan struct {
+	Space store.Space
+	TP    record.TopicPartition
+	// From is the offset to read from; the space is complete when all
+	// records below To were applied.
+	From, To int64
+	// Drop says that the space must be emptied first, and Reason why.
+	Drop   bool
+	Reason string
+}
+
+// NewPlan decides how to restore a space. What the store holds is kept when
+// it is a prefix of the log; otherwise the space is rebuilt from the start.
+func NewPlan(l Log) Plan {
+	p := Plan{Space: l.Space, TP: l.TP, From: l.Start, To: l.End}
+	at := l.Position.Changelog
+	rebuild := func(format string, args ...any) Plan {
+		p.Drop, p.Reason = true, fmt.Sprintf(format, args...)
+		return p
+	}
+	switch {
+	case l.Corrupt:
+		return rebuild("the store found %s damaged", l.Space)
+	case !l.Position.Exists:
+		return p
+	case at > l.End:
+		return rebuild("the store's position %d is beyond the end %d of %s: the log was truncated or made anew", at, l.End, l.TP)
+	case at < l.Start:
+		return rebuild("the store's position %d is before the start %d of %s: deletions may have been missed", at, l.Start, l.TP)
+	case l.TombstoneRetention > 0 && at < l.End && l.Now-l.Position.At > l.TombstoneRetention:
+		return rebuild("%s was last written %d ms ago, longer than tombstones of %s are kept (%d ms): deletions may have been missed",
+			l.Space, l.Now-l.Position.At, l.TP, l.TombstoneRetention)
+	}
+	p.From = at
+	return p
+}
+
+// A Restore follows the restore of one space.
+type Restore struct {
+	plan    Plan
+	next    int64
+	records int64
+}
+
+// NewRestore begins one. A log with nothing to read is Done at once.
+func NewRestore(p Plan) *Restore { return &Restore{plan: p, next: p.From} }
+
+// Done reports whether the space is complete. It compares offsets, never
+// counts records: control records, aborted transactions and compacted gaps
+// take offsets without being seen.
+func (r *Restore) Done() bool { return r.next >= r.plan.To }
+
+// Next is the offset to read next.
+func (r *Restore) Next() int64 { return r.next }
+
+// Records is how many records were applied.
+func (r *Restore) Records() int64 { return r.records }
+
+// Remaining is how many offsets are left.
+func (r *Restore) Remaining() int64 { return max(r.plan.To-r.next, 0) }
+
+// Add puts committed records and the position after them into a batch. next
+// is the offset after them, control records included. Records before the
+// restore's position are dropped: a fetch may begin early.
+func (r *Restore) Add(p *store.Part, rs []record.Record, next, now int64) {
+	for i := range rs {
+		rec := &rs[i]
+		if rec.Offset < r.next {
+			continue
+		}
+		if rec.Value == nil {
+			p.Delete(rec.Key)
+		} else {
+			p.Put(rec.Key, rec.Value)
+		}
+		r.records++
+	}
+	if next > r.next {
+		r.next = next
+	}
+	p.Position = store.Position{Changelog: r.next, StreamTime: record.NoTime, At: now, Exists: true}
+}

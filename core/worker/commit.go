@@ -1,0 +1,184 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/weirstream/weir/core/store"
+	"github.com/weirstream/weir/core/task"
+)
+
+// due reports whether a round should begin when it can.
+func (m *Machine) due(now int64) bool {
+	if m.round != nil || m.recovering {
+		return false
+	}
+	return now-m.last >= m.cfg.CommitInterval || m.dirty() >= m.cfg.MaxEpochBytes
+}
+
+// dirty is how many bytes the current epochs hold.
+func (m *Machine) dirty() int {
+	n := 0
+	for _, o := range m.owned {
+		if o.task != nil {
+			n += o.task.Dirty()
+		}
+	}
+	return n
+}
+
+// begin starts a round with every task that is at a boundary, if one is due.
+func (m *Machine) begin(now int64) {
+	if m.round != nil || m.recovering || !m.due(now) && !m.urgent() {
+		return
+	}
+	r := &Round{ID: m.rounds + 1}
+	for _, o := range m.owned {
+		if o.task == nil || o.reopen || !o.task.Moved() {
+			continue
+		}
+		o.missed = !o.task.Committable()
+		if o.missed {
+			continue
+		}
+		r.Epochs = append(r.Epochs, o.task.Seal())
+	}
+	if len(r.Epochs) == 0 {
+		return
+	}
+	m.rounds++
+	m.round, m.last = r, now
+	m.emit(Commit{r})
+}
+
+// urgent reports whether a task waits for a round that is not yet due: it
+// leaves, or it was in the middle of a batch when the last one began.
+func (m *Machine) urgent() bool {
+	for _, o := range m.owned {
+		if o.task != nil && (o.state == Draining || o.missed) && o.task.Moved() && o.task.Committable() {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *Machine) decided(ev Decided) {
+	if m.round == nil || m.applying || ev.Round != m.round.ID {
+		return
+	}
+	switch ev.Outcome {
+	case Committed:
+		m.apply(ev)
+		return
+	case Aborted:
+		m.each(m.rewind)
+	case Unknown:
+		m.recovering = true
+		m.each(m.forget)
+		m.emit(Recover{})
+	case Fenced:
+		for len(m.owned) > 0 {
+			o := m.owned[0]
+			m.remove(o, o.state == Draining)
+		}
+		m.emit(Rejoin{fmt.Errorf("a newer producer or member took over: %w", ev.Err)})
+	}
+	m.round = nil
+}
+
+// each calls f for the tasks of the round that are still ours.
+func (m *Machine) each(f func(*owned)) {
+	for _, e := range m.round.Epochs {
+		if o := m.inRound(e); o != nil {
+			f(o)
+		}
+	}
+}
+
+func (m *Machine) inRound(e *task.Epoch) *owned {
+	o := m.findIn(e.Task, e.Generation)
+	if o == nil || o.task == nil || o.reopen || !o.task.InFlight() {
+		return nil
+	}
+	return o
+}
+
+// apply hands the writes of a committed round to the store. A task that was
+// taken from us meanwhile is left out: its space is not ours to write.
+func (m *Machine) apply(ev Decided) {
+	m.outcome = ev
+	m.applying = true
+	m.batch.Reset()
+	m.each(func(o *owned) { o.task.Collect(&m.batch, ev.Next, ev.Now) })
+	if m.batch.Empty() {
+		m.applied(Applied{Round: ev.Round})
+		return
+	}
+	m.emit(Apply{m.round.ID, &m.batch})
+}
+
+func (m *Machine) applied(ev Applied) {
+	if m.round == nil || !m.applying || ev.Round != m.round.ID {
+		return
+	}
+	if errors.Is(ev.Err, store.ErrFenced) || errors.Is(ev.Err, store.ErrClosed) {
+		// A task left while its batch was on the way; the others go on.
+		if before := len(m.batch.Parts()); m.reapply() < before {
+			return
+		}
+	}
+	if ev.Err != nil {
+		err := fmt.Errorf("the store refused a committed batch; the changelog has it, so nothing is lost: repair the store and restart: %w", ev.Err)
+		m.each(func(o *owned) { o.task.Abort(); m.halt(o, err) })
+		m.round, m.applying = nil, false
+		return
+	}
+	m.each(func(o *owned) { o.task.Applied() })
+	m.round, m.applying = nil, false
+	m.settle()
+}
+
+// reapply makes the batch of the round anew, from the tasks that are still
+// ours, and returns how many spaces it writes.
+func (m *Machine) reapply() int {
+	m.batch = store.Batch{}
+	m.each(func(o *owned) { o.task.Collect(&m.batch, m.outcome.Next, m.outcome.Now) })
+	n := len(m.batch.Parts())
+	m.emit(Apply{m.round.ID, &m.batch})
+	return n
+}
+
+// forget drops a task whose outcome is unknown until the producer is back.
+func (m *Machine) forget(o *owned) {
+	if o.state == Draining {
+		m.remove(o, true)
+		return
+	}
+	m.emit(Unfetch{o.task.Inputs()})
+	o.task.Close()
+	o.task, o.reopen, o.session, o.state = nil, true, 0, Opening
+}
+
+// recovered reopens what was forgotten: what the broker decided is read back.
+func (m *Machine) recovered() {
+	m.recovering = false
+	for _, o := range m.owned {
+		if o.reopen {
+			m.open(o)
+		}
+	}
+}
+
+// settle lets draining tasks go that have nothing left to commit.
+func (m *Machine) settle() {
+	for i := 0; i < len(m.owned); {
+		o := m.owned[i]
+		if o.state == Draining && !o.task.InFlight() && o.drained && (!o.task.Moved() || !o.task.Committable()) {
+			m.remove(o, true)
+			continue
+		}
+		i++
+	}
+}
+
+var errFault = errors.New("the store failed")
