@@ -1,0 +1,6 @@
+package devbroker
+
+import "errors"
+
+// ErrInUse marks a data directory that another broker is using.
+var ErrInUse = errors.New("data directory is in use")
