@@ -123,7 +123,14 @@ func (m *Machine) applied(ev Applied) {
 	}
 	if errors.Is(ev.Err, store.ErrFenced) || errors.Is(ev.Err, store.ErrClosed) {
 		// A task left while its batch was on the way; the others go on.
-		if before := len(m.batch.Parts()); m.reapply() < before {
+		before := len(m.batch.Parts())
+		m.batch = store.Batch{}
+		m.each(func(o *owned) { o.task.Collect(&m.batch, m.outcome.Next, m.outcome.Now) })
+		switch {
+		case m.batch.Empty():
+			ev.Err = nil
+		case len(m.batch.Parts()) < before:
+			m.emit(Apply{m.round.ID, &m.batch})
 			return
 		}
 	}
@@ -136,16 +143,6 @@ func (m *Machine) applied(ev Applied) {
 	m.each(func(o *owned) { o.task.Applied() })
 	m.round, m.applying = nil, false
 	m.settle()
-}
-
-// reapply makes the batch of the round anew, from the tasks that are still
-// ours, and returns how many spaces it writes.
-func (m *Machine) reapply() int {
-	m.batch = store.Batch{}
-	m.each(func(o *owned) { o.task.Collect(&m.batch, m.outcome.Next, m.outcome.Now) })
-	n := len(m.batch.Parts())
-	m.emit(Apply{m.round.ID, &m.batch})
-	return n
 }
 
 // forget drops a task whose outcome is unknown until the producer is back.
