@@ -1,0 +1,196 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+
+	"github.com/weirstream/weir/core/changelog"
+	"github.com/weirstream/weir/core/record"
+	"github.com/weirstream/weir/core/store"
+	"github.com/weirstream/weir/core/topology"
+)
+
+// globals keeps the global tables of a worker: each is the whole of its
+// source topic, read before the first task starts and followed from then on.
+type globals struct {
+	cfg    *Config
+	gen    store.Generation
+	tables []*globalTable
+	done   sync.WaitGroup
+}
+
+// A globalTable is one of them. All partitions share one space; the position
+// in each is in the Inputs of the space's position.
+type globalTable struct {
+	table  *topology.Table
+	space  store.Space
+	reader store.Reader
+	next   map[record.TopicPartition]int64
+	target map[record.TopicPartition]int64
+}
+
+// openGlobals brings all global tables up to what their topics held when it
+// was called, then follows them until ctx ends.
+func openGlobals(ctx context.Context, cfg *Config, topics map[string]TopicInfo) (*globals, error) {
+	g := &globals{cfg: cfg, gen: store.Generation(nowMillis())}
+	for _, t := range cfg.Topology.Globals {
+		gt, err := g.open(ctx, t, topics[t.Source].Partitions)
+		if err != nil {
+			return nil, fmt.Errorf("global table %q: %w", t.Name, err)
+		}
+		f, err := cfg.Transport.Fetcher(FetchConfig{FromLog: true})
+		if err != nil {
+			return nil, fmt.Errorf("global table %q: %w", t.Name, err)
+		}
+		f.Set(gt.next)
+		if err := g.follow(ctx, gt, f, gt.behind); err != nil {
+			f.Close()
+			return nil, fmt.Errorf("global table %q: %w", t.Name, err)
+		}
+		g.tables = append(g.tables, gt)
+		g.done.Go(func() {
+			defer f.Close()
+			g.followOn(ctx, gt, f)
+		})
+	}
+	return g, nil
+}
+
+func (g *globals) readers() map[string]store.Reader {
+	rs := make(map[string]store.Reader)
+	for _, t := range g.tables {
+		rs[t.table.Name] = t.reader
+	}
+	return rs
+}
+
+// open finds where to read on, or empties what does not fit the topic.
+func (g *globals) open(ctx context.Context, t *topology.Table, partitions int32) (*globalTable, error) {
+	gt := &globalTable{table: t, space: store.Space{Table: t.Name}, next: make(map[record.TopicPartition]int64), target: make(map[record.TopicPartition]int64)}
+	var parts []record.TopicPartition
+	for p := range partitions {
+		parts = append(parts, record.TopicPartition{Topic: t.Source, Partition: p})
+	}
+	ranges, err := g.cfg.Transport.Offsets(ctx, parts)
+	if err != nil {
+		return nil, err
+	}
+	r, pos, err := g.cfg.Store.Open(gt.space, g.gen)
+	damaged := errors.Is(err, store.ErrCorrupt)
+	if err != nil && !damaged {
+		return nil, err
+	}
+	at := make(map[record.TopicPartition]int64)
+	for _, in := range pos.Inputs {
+		at[record.TopicPartition{Topic: in.Topic, Partition: in.Partition}] = in.Offset
+	}
+	drop := damaged
+	for _, tp := range parts {
+		off, had := at[tp]
+		plan := changelog.NewPlan(changelog.Log{Space: gt.space, TP: tp, Start: ranges[tp].Start, End: ranges[tp].End,
+			Position: store.Position{Changelog: off, Exists: had}})
+		drop = drop || plan.Drop
+		gt.next[tp], gt.target[tp] = plan.From, plan.To
+	}
+	if drop {
+		for _, tp := range parts {
+			gt.next[tp] = ranges[tp].Start
+		}
+		if err := g.cfg.Store.Drop(gt.space, g.gen); err != nil {
+			return nil, err
+		}
+		if r, _, err = g.cfg.Store.Open(gt.space, g.gen); err != nil {
+			return nil, err
+		}
+	}
+	gt.reader = r
+	return gt, nil
+}
+
+// behind reports whether the table has not reached its target.
+func (gt *globalTable) behind() bool {
+	for tp, to := range gt.target {
+		if gt.next[tp] < to {
+			return true
+		}
+	}
+	return false
+}
+
+// follow reads while on says so.
+func (g *globals) follow(ctx context.Context, gt *globalTable, f Fetcher, on func() bool) error {
+	var batch store.Batch
+	for on() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		for _, b := range f.Poll(ctx, 0) {
+			if b.Err != nil {
+				return b.Err
+			}
+			p := batch.Part(gt.space, g.gen)
+			for i := range b.Records {
+				switch r := &b.Records[i]; {
+				case r.Value == nil:
+					p.Delete(r.Key)
+				default:
+					p.Put(r.Key, r.Value)
+				}
+			}
+			gt.next[b.TP] = b.Next
+		}
+		if batch.Empty() && len(batch.Parts()) == 0 {
+			continue
+		}
+		batch.Part(gt.space, g.gen).Position = gt.position()
+		if err := g.cfg.Store.Apply(&batch); err != nil {
+			return err
+		}
+		batch.Reset()
+	}
+	return nil
+}
+
+func (gt *globalTable) position() store.Position {
+	pos := store.Position{StreamTime: record.NoTime, At: nowMillis(), Exists: true}
+	for p := range int32(len(gt.next)) {
+		tp := record.TopicPartition{Topic: gt.table.Source, Partition: p}
+		pos.Inputs = append(pos.Inputs, store.InputOffset{Topic: tp.Topic, Partition: p, Offset: gt.next[tp]})
+	}
+	return pos
+}
+
+// followOn follows for as long as the worker runs. A topic that was cut off
+// under it is read anew, without emptying the table under its readers: rows
+// that vanished meanwhile are removed at the next start.
+func (g *globals) followOn(ctx context.Context, gt *globalTable, f Fetcher) {
+	var wait backoff
+	for ctx.Err() == nil {
+		err := g.follow(ctx, gt, f, func() bool { return true })
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		g.cfg.Logger.Warn("following a global table failed; trying again", "table", gt.table.Name, "error", err)
+		wait.sleep(ctx)
+		if ranges, err := g.cfg.Transport.Offsets(ctx, keys(gt.next)); err == nil {
+			for tp, r := range ranges {
+				if gt.next[tp] < r.Start || gt.next[tp] > r.End {
+					gt.next[tp] = r.Start
+				}
+			}
+		}
+		f.Set(maps.Clone(gt.next))
+	}
+}
+
+func keys(m map[record.TopicPartition]int64) []record.TopicPartition {
+	ks := make([]record.TopicPartition, 0, len(m))
+	for k := range m {
+		ks = append(ks, k)
+	}
+	return ks
+}
+

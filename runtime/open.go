@@ -1,0 +1,88 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+
+	"github.com/weirstream/weir/core/changelog"
+	"github.com/weirstream/weir/core/record"
+	"github.com/weirstream/weir/core/store"
+	"github.com/weirstream/weir/core/task"
+	"github.com/weirstream/weir/core/topology"
+	"github.com/weirstream/weir/core/worker"
+)
+
+func spaceOf(name string, id task.ID) store.Space {
+	return store.Space{Table: name, Partition: id.Partition}
+}
+
+// open finds out what a task starts from. The order matters: only after the
+// committed offsets are stable are the ends of the changelogs read, so that
+// they cover every transaction which those offsets belong to.
+func (s *session) open(ctx context.Context, e worker.Open) worker.Opened {
+	ev := worker.Opened{Task: e.Task, Generation: e.Generation, Readers: s.globals.readers()}
+	committed, err := s.group.Committed(ctx, e.Inputs)
+	if err != nil {
+		ev.Err = fmt.Errorf("task %s: reading committed offsets: %w", e.Task, err)
+		return ev
+	}
+	Crash("open.committed")
+	logs := make([]record.TopicPartition, len(e.Stores))
+	for i, name := range e.Stores {
+		logs[i] = record.TopicPartition{Topic: topology.ChangelogTopic(s.cfg.Topology.App, name), Partition: e.Task.Partition}
+	}
+	ranges, err := s.cfg.Transport.Offsets(ctx, append(append([]record.TopicPartition(nil), e.Inputs...), logs...))
+	if err != nil {
+		ev.Err = fmt.Errorf("task %s: reading the ends of its logs: %w", e.Task, err)
+		return ev
+	}
+	for _, tp := range e.Inputs {
+		in := worker.Input{TP: tp, Committed: -1, Start: ranges[tp].Start, End: ranges[tp].End}
+		if c, ok := committed[tp]; ok {
+			in.Committed, in.Metadata = c.At, c.Metadata
+		}
+		ev.Inputs = append(ev.Inputs, in)
+	}
+	for i, name := range e.Stores {
+		l, r, err := s.openSpace(spaceOf(name, e.Task), e)
+		if err != nil {
+			ev.Err = fmt.Errorf("task %s: opening %s: %w", e.Task, name, err)
+			return ev
+		}
+		l.TP, l.Start, l.End = logs[i], ranges[logs[i]].Start, ranges[logs[i]].End
+		l.Now, l.TombstoneRetention = nowMillis(), s.tombstones[logs[i].Topic]
+		ev.Logs = append(ev.Logs, l)
+		ev.Readers[name] = r
+	}
+	return ev
+}
+
+// openSpace opens one space; a damaged one is emptied, to be rebuilt.
+func (s *session) openSpace(sp store.Space, e worker.Open) (changelog.Log, store.Reader, error) {
+	l := changelog.Log{Space: sp, Corrupt: e.Rebuild}
+	r, pos, err := s.cfg.Store.Open(sp, e.Generation)
+	if errors.Is(err, store.ErrCorrupt) {
+		s.log.Warn("the store's data is damaged; rebuilding it from the changelog", "space", sp.String(), "error", err)
+		l.Corrupt = true
+		if err := s.cfg.Store.Drop(sp, e.Generation); err != nil {
+			return l, nil, err
+		}
+		r, pos, err = s.cfg.Store.Open(sp, e.Generation)
+	}
+	l.Position = pos
+	return l, r, err
+}
+
+// tombstoneRetention reads delete.retention.ms of the changelogs.
+func tombstoneRetention(infos map[string]TopicInfo) map[string]int64 {
+	ms := make(map[string]int64)
+	for name, info := range maps.All(infos) {
+		if v, err := strconv.ParseInt(info.Config["delete.retention.ms"], 10, 64); err == nil {
+			ms[name] = v
+		}
+	}
+	return ms
+}

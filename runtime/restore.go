@@ -1,0 +1,194 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/weirstream/weir/core/changelog"
+	"github.com/weirstream/weir/core/record"
+	"github.com/weirstream/weir/core/store"
+	"github.com/weirstream/weir/core/worker"
+)
+
+// A RestoreProgress describes the restore of one space.
+type RestoreProgress struct {
+	Space store.Space
+	// From, At and To are changelog offsets: where it began, where it is,
+	// where it ends.
+	From, At, To int64
+	// Records applied so far.
+	Records int64
+	Elapsed time.Duration
+	Done    bool
+	// Reason says why the space is rebuilt from the start, if it is.
+	Reason string
+}
+
+// restoreBatchBytes is how much a restore applies at once.
+const restoreBatchBytes = 4 << 20
+
+// restore brings the spaces of a task up to date, each on its own, with a
+// fetcher of their own so that running tasks are not held up.
+func (s *session) restore(ctx context.Context, e worker.Restore) worker.Restored {
+	ev := worker.Restored{Task: e.Task, Generation: e.Generation}
+	select {
+	case s.restores <- struct{}{}:
+		defer func() { <-s.restores }()
+	case <-ctx.Done():
+		ev.Err = ctx.Err()
+		return ev
+	}
+	rs := &restorer{s: s, gen: e.Generation, start: time.Now(), spaces: make(map[record.TopicPartition]*restoring)}
+	for _, p := range e.Plans {
+		if err := rs.begin(p); err != nil {
+			ev.Err = fmt.Errorf("task %s: restoring %s: %w", e.Task, p.Space, err)
+			return ev
+		}
+	}
+	if err := rs.run(ctx); err != nil {
+		ev.Err = fmt.Errorf("task %s: restoring: %w", e.Task, err)
+	}
+	return ev
+}
+
+// A restorer restores the spaces of one task.
+type restorer struct {
+	s      *session
+	gen    store.Generation
+	start  time.Time
+	spaces map[record.TopicPartition]*restoring
+	batch  store.Batch
+	bytes  int
+}
+
+type restoring struct {
+	plan changelog.Plan
+	*changelog.Restore
+}
+
+func (rs *restorer) begin(p changelog.Plan) error {
+	if p.Drop {
+		rs.s.log.Warn("rebuilding a space from its changelog", "space", p.Space.String(), "reason", p.Reason)
+		if err := rs.s.cfg.Store.Drop(p.Space, rs.gen); err != nil {
+			return err
+		}
+	}
+	r := &restoring{p, changelog.NewRestore(p)}
+	rs.report(r)
+	if !r.Done() {
+		rs.spaces[p.TP] = r
+	}
+	return nil
+}
+
+func (rs *restorer) report(r *restoring) {
+	if f := rs.s.cfg.OnRestore; f != nil {
+		f(RestoreProgress{Space: r.plan.Space, From: r.plan.From, At: r.Next(), To: r.plan.To, Records: r.Records(),
+			Elapsed: time.Since(rs.start), Done: r.Done(), Reason: r.plan.Reason})
+	}
+}
+
+func (rs *restorer) run(ctx context.Context) error {
+	if len(rs.spaces) == 0 {
+		return nil
+	}
+	f, err := rs.s.cfg.Transport.Fetcher(FetchConfig{FromLog: true, MaxBytes: rs.s.budget.fetch})
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	at := make(map[record.TopicPartition]int64)
+	for tp, r := range rs.spaces {
+		at[tp] = r.Next()
+	}
+	f.Set(at)
+	for len(rs.spaces) > 0 {
+		batches := f.Poll(ctx, 0)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		for i := range batches {
+			if err := rs.add(ctx, f, &batches[i]); err != nil {
+				return err
+			}
+		}
+		if err := rs.apply(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add takes one batch of changelog records.
+func (rs *restorer) add(ctx context.Context, f Fetcher, b *Batch) error {
+	r := rs.spaces[b.TP]
+	if r == nil {
+		return nil
+	}
+	if errors.Is(b.Err, ErrOffsetOutOfRange) {
+		return rs.again(ctx, f, r)
+	}
+	if b.Err != nil {
+		return b.Err
+	}
+	r.Add(rs.batch.Part(r.plan.Space, rs.gen), b.Records, b.Next, nowMillis())
+	for i := range b.Records {
+		rs.bytes += len(b.Records[i].Key) + len(b.Records[i].Value)
+	}
+	if rs.bytes >= restoreBatchBytes {
+		return rs.write()
+	}
+	return nil
+}
+
+// again starts a space over whose log moved under the restore (retention).
+func (rs *restorer) again(ctx context.Context, f Fetcher, r *restoring) error {
+	if err := rs.write(); err != nil {
+		return err
+	}
+	tp := r.plan.TP
+	ranges, err := rs.s.cfg.Transport.Offsets(ctx, []record.TopicPartition{tp})
+	if err != nil {
+		return err
+	}
+	p := changelog.NewPlan(changelog.Log{
+		Space: r.plan.Space, TP: tp, Start: ranges[tp].Start, End: ranges[tp].End,
+		Position: store.Position{Changelog: r.Next(), Exists: true}, Now: nowMillis(),
+	})
+	delete(rs.spaces, tp)
+	if err := rs.begin(p); err != nil {
+		return err
+	}
+	if r := rs.spaces[tp]; r != nil {
+		f.Set(map[record.TopicPartition]int64{tp: r.Next()})
+	}
+	return nil
+}
+
+func (rs *restorer) write() error {
+	if rs.batch.Empty() {
+		return nil
+	}
+	Crash("restore.apply")
+	err := rs.s.cfg.Store.Apply(&rs.batch)
+	rs.batch.Reset()
+	rs.bytes = 0
+	return err
+}
+
+// apply writes what was read and lets spaces go that are complete.
+func (rs *restorer) apply(f Fetcher) error {
+	if err := rs.write(); err != nil {
+		return err
+	}
+	for tp, r := range rs.spaces {
+		rs.report(r)
+		if r.Done() {
+			delete(rs.spaces, tp)
+			f.Remove([]record.TopicPartition{tp})
+		}
+	}
+	return nil
+}

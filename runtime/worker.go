@@ -1,0 +1,147 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/weirstream/weir/core/task"
+	"github.com/weirstream/weir/core/worker"
+)
+
+// A Worker runs an application as one member of its consumer group. Make one
+// with New, then call Run once.
+type Worker struct {
+	cfg      Config
+	assignor *assignor
+
+	mu      sync.Mutex
+	session *session
+}
+
+// New checks the configuration, all of it, and makes a Worker.
+func New(cfg Config) (*Worker, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	return &Worker{cfg: cfg, assignor: newAssignor(cfg.Topology)}, nil
+}
+
+// Run runs the application until ctx ends, then drains, commits and leaves
+// the group, for at most ShutdownTimeout, and returns nil. While brokers are
+// away it waits and goes on by itself. It returns an error only for what
+// waiting cannot mend: topics that do not fit the application, or a store
+// that cannot be opened.
+func (w *Worker) Run(ctx context.Context) error {
+	topics, err := w.prepare(ctx)
+	if err != nil {
+		return quiet(ctx, err)
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	starting := context.AfterFunc(ctx, stop)
+	g, err := openGlobals(background, &w.cfg, topics)
+	if err != nil {
+		stop()
+		return quiet(ctx, err)
+	}
+	// From here on the global tables are followed until the tasks are gone.
+	starting()
+	defer g.done.Wait()
+	defer stop()
+	var wait backoff
+	for {
+		err := w.runSession(ctx, newSession(&w.cfg, topics, g, w.assignor))
+		if err == nil || ctx.Err() != nil {
+			return quiet(ctx, err)
+		}
+		if !errors.Is(err, errRejoin) {
+			return err
+		}
+		w.cfg.Logger.Warn("leaving the group to join it anew", "reason", err)
+		wait.sleep(ctx)
+	}
+}
+
+var errRejoin = errors.New("session over")
+
+// quiet hides the errors of an orderly stop.
+func quiet(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+func (w *Worker) runSession(ctx context.Context, s *session) error {
+	w.mu.Lock()
+	w.session = s
+	w.mu.Unlock()
+	defer s.close()
+	if err := s.start(ctx); err != nil {
+		if errors.Is(err, ErrFenced) {
+			return fmt.Errorf("%w: %w", errRejoin, err)
+		}
+		return err
+	}
+	var ended error
+	select {
+	case <-ctx.Done():
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.cfg.ShutdownTimeout)
+		s.drain(drain)
+		cancel()
+	case err := <-s.ended:
+		ended = fmt.Errorf("%w: %w", errRejoin, err)
+	}
+	leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownPatience)
+	defer cancel()
+	s.leave(leave)
+	return ended
+}
+
+// A Status describes a worker at one moment.
+type Status struct {
+	Tasks []TaskStatus
+}
+
+// A TaskStatus describes one task.
+type TaskStatus struct {
+	worker.Info
+	Lane int
+	// Stopped says why the task does not go on, if so.
+	Stopped error
+}
+
+// Status asks the lanes for the state of their tasks. It waits for lanes
+// that are in the middle of user code, until ctx ends.
+func (w *Worker) Status(ctx context.Context) Status {
+	w.mu.Lock()
+	s := w.session
+	w.mu.Unlock()
+	var st Status
+	if s == nil {
+		return st
+	}
+	select {
+	case <-s.joined:
+	default:
+		return st
+	}
+	for _, l := range s.lanes {
+		var infos []worker.Info
+		if !l.query(ctx, func(m *worker.Machine) { infos = m.Tasks() }) {
+			continue
+		}
+		for _, in := range infos {
+			st.Tasks = append(st.Tasks, TaskStatus{Info: in, Lane: l.id, Stopped: s.why(in.Task)})
+		}
+	}
+	return st
+}
+
+func (s *session) why(id task.ID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stopped[id]
+}
+
