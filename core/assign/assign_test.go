@@ -12,7 +12,7 @@ import (
 // owns parses "topic/partition" words.
 func owns(words string) []record.TopicPartition {
 	var out []record.TopicPartition
-	for _, w := range strings.Fields(words) {
+	for w := range strings.FieldsSeq(words) {
 		var tp record.TopicPartition
 		name, number, _ := strings.Cut(w, "/")
 		tp.Topic = name

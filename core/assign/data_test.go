@@ -44,7 +44,7 @@ func TestDataOfOthersIsEmpty(t *testing.T) {
 		"too many topologies":    {0xE7, 1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1},
 		"partition out of range": {0xE7, 1, 0, 1, 1, 'a', 1, 0xff, 0xff, 0xff, 0xff, 0xff, 1},
 	}
-	for i := range len(good) {
+	for i := range good {
 		bad["cut "+string(rune('a'+i))] = good[:i]
 	}
 	for name, b := range bad {

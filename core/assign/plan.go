@@ -81,7 +81,14 @@ func (in *input) plan(to []int) Plan {
 					a.Partitions = append(a.Partitions, record.TopicPartition{Topic: topic, Partition: n})
 				}
 			}
-			p.count(in.prefer[t], to[t])
+			switch tie := in.tieOf(t, to[t]); {
+			case tie.owned:
+				p.Kept++
+			case tie.held:
+				p.Warm++
+			default:
+				p.Cold++
+			}
 		}
 	}
 	for m := range p.Members {
@@ -90,17 +97,12 @@ func (in *input) plan(to []int) Plan {
 	return p
 }
 
-func (p *Plan) count(prefer []preference, member int) {
-	for _, pref := range prefer {
-		switch {
-		case pref.member != member:
-		case pref.owned:
-			p.Kept++
-			return
-		case pref.held:
-			p.Warm++
-			return
+// tieOf returns what ties a task to a member; nothing, when there is no tie.
+func (in *input) tieOf(task, member int) preference {
+	for _, p := range in.prefer[task] {
+		if p.member == member {
+			return p
 		}
 	}
-	p.Cold++
+	return preference{member: member}
 }

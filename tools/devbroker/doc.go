@@ -16,8 +16,8 @@
 // Not kept, or not kept exactly:
 //
 //   - A transaction that was open is treated as aborted, but no abort marker
-//     is written. A client that reads a later transaction of the same producer
-//     in the same fetch may skip that one too.
+//     is written. Read-committed clients that read across it then skip what
+//     the same producer commits next, up to the marker of that commit.
 //   - A transaction that was just being committed can be torn: kfake writes
 //     its markers and its offsets one after the other, without a coordinator
 //     log from which to finish the rest.

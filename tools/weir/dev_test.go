@@ -145,7 +145,7 @@ func TestDevKeepsItsData(t *testing.T) {
 			old := p.client(t, kgo.TransactionalID("tx"))
 			adm := kadm.NewClient(p.client(t))
 			ctx := within(t, 30*time.Second)
-			if _, err := adm.CreateTopic(ctx, 1, 1, map[string]*string{"cleanup.policy": kadm.StringPtr("compact")}, "in"); err != nil {
+			if _, err := adm.CreateTopic(ctx, 1, 1, map[string]*string{"cleanup.policy": new("compact")}, "in"); err != nil {
 				t.Fatal(err)
 			}
 			transact(t, old, kgo.TryCommit, "a", "b")
@@ -252,6 +252,7 @@ func TestDevRefuses(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			root := newRoot()
 			root.SetArgs(append([]string{"dev"}, tt.args...))
 			err := root.ExecuteContext(within(t, 10*time.Second))

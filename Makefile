@@ -1,0 +1,79 @@
+# `make help` lists the targets.
+
+# Every tool that is not in a go.mod is pinned here and nowhere else.
+GOLANGCI_LINT_VERSION := v2.15.0
+
+# What a run can be told on the command line: make demo KILLS=5 WORKERS=2
+KILLS   ?= 0
+WORKERS ?= 1
+BROKERS ?=
+STORE   ?=
+SEED    ?=
+CHECKS  ?= 10000
+# With COUNTS=file test targets print less and append what ran to the file.
+COUNTS  ?=
+
+SHELL := bash
+.SHELLFLAGS := -o pipefail -ec
+.DEFAULT_GOAL := help
+
+GO   ?= go
+BIN  := $(CURDIR)/bin
+LINT := $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)
+
+# The modules of go.work, as directories.
+modules = $(shell $(GO) list -m -f '{{.Dir}}')
+# all_of turns directories into patterns for their packages; those that do not
+# exist are left out.
+all_of = $(foreach d,$(wildcard $(1)),./$(d)/...)
+# flag gives --name value when the value is set.
+flag = $(if $(2),--$(1) $(2))
+# gotest runs tests with the race detector: $(call gotest,arguments).
+gotest = $(GO) test -race $(if $(COUNTS),-json) $(1) $(if $(COUNTS),| $(GO) run ./tools/testcount -to $(COUNTS))
+# need stops with a message when there are no packages to test.
+need = $(if $(strip $(1)),,$(error no packages for this target))
+
+.PHONY: help demo test sim conformance integration bench lint generate fmt ci
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## run the flights example against a development broker and verify it (KILLS, WORKERS, BROKERS)
+	$(GO) run ./examples/flights demo --kills $(KILLS) --workers $(WORKERS) $(call flag,brokers,$(BROKERS))
+
+test: ## test all modules with the race detector
+	$(call gotest,$(addsuffix /...,$(modules)))
+
+sim: ## run the simulator's property tests with many cases (CHECKS, SEED)
+	$(call need,$(wildcard sim))
+	$(call gotest,-count=1 -timeout 30m ./sim -rapid.checks=$(CHECKS) $(if $(SEED),-rapid.seed=$(SEED)))
+
+conformance: ## run the conformance suites against every store and transport
+	$(call need,$(call all_of,conformance stores transports))
+	$(call gotest,-count=1 $(call all_of,conformance stores transports))
+
+integration: ## run the tests that need real servers (BROKERS)
+	$(call need,$(wildcard integration))
+	WEIR_BROKERS='$(BROKERS)' $(call gotest,-count=1 -timeout 30m $(call all_of,integration))
+
+bench: ## compare weir with a raw consumer (BROKERS, STORE)
+	$(GO) run ./tools/bench $(call flag,brokers,$(BROKERS)) $(call flag,store,$(STORE))
+
+lint: $(LINT) ## check style, imports between packages and common mistakes
+	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); test -z "$$out" || { echo "not formatted, run make fmt:"; echo "$$out"; exit 1; }
+	@out=$$(grep -rnE '^[[:space:]]*go (func\b|[A-Za-z_.]+\()' --include='*.go' core); test -z "$$out" || { echo "core starts no goroutines; that is for the drivers:"; echo "$$out"; exit 1; }
+	@for m in $(modules); do echo "lint $$m"; (cd $$m && $(GO) vet ./... && $(LINT) run --allow-parallel-runners -c $(CURDIR)/.golangci.yml ./...); done
+
+generate: ## regenerate what is generated, golden files included
+	$(GO) generate $(addsuffix /...,$(modules))
+
+fmt: ## format the code
+	gofmt -w $$(git ls-files -co --exclude-standard '*.go')
+
+ci: ## everything that has to pass, as the project's servers run it
+	.ci/run
+
+$(LINT):
+	@mkdir -p $(BIN)
+	GOBIN=$(BIN) GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	mv $(BIN)/golangci-lint $(LINT)
