@@ -1,0 +1,180 @@
+package simhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
+	"github.com/tetratelabs/wazero/sys"
+)
+
+// A Host holds a compiled module and runs it any number of times, also from
+// several goroutines at once.
+type Host struct {
+	runtime wazero.Runtime
+	module  wazero.CompiledModule
+	cache   wazero.CompilationCache
+}
+
+// Load compiles the module in a file. Compiled code is kept in cacheDir, so
+// that the next Load of the same module takes a fraction of a second; an
+// empty cacheDir keeps nothing.
+func Load(ctx context.Context, file, cacheDir string) (*Host, error) {
+	code, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	h := &Host{}
+	// Constant for all runs: changing it would compile the module anew.
+	cfg := wazero.NewRuntimeConfig().WithCloseOnContextDone(true)
+	if cacheDir != "" {
+		if err := prune(cacheDir); err != nil {
+			return nil, err
+		}
+		if h.cache, err = wazero.NewCompilationCacheWithDir(cacheDir); err != nil {
+			return nil, fmt.Errorf("compilation cache: %w", err)
+		}
+		cfg = cfg.WithCompilationCache(h.cache)
+	}
+	h.runtime = wazero.NewRuntimeWithConfig(ctx, cfg)
+	if _, err := wasi_snapshot_preview1.Instantiate(ctx, h.runtime); err != nil {
+		return nil, errors.Join(err, h.Close(ctx))
+	}
+	if h.module, err = h.runtime.CompileModule(ctx, code); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", file, err), h.Close(ctx))
+	}
+	return h, nil
+}
+
+// Close frees the module.
+func (h *Host) Close(ctx context.Context) error {
+	err := h.runtime.Close(ctx)
+	if h.cache != nil {
+		err = errors.Join(err, h.cache.Close(ctx))
+	}
+	return err
+}
+
+// A Run is one run of a program.
+type Run struct {
+	Seed uint64
+	// Args after the program's name.
+	Args []string
+	// Env as "NAME=value"; nothing else of the environment is seen.
+	Env []string
+	// Dir is the working directory, absolute; the program sees it and the
+	// rest of the file system read only.
+	Dir            string
+	Stdout, Stderr io.Writer
+	// Deadline ends the run when virtual time passes it: the program hangs
+	// or livelocks. Zero means 24 hours.
+	Deadline time.Duration
+	// Wall ends the run in real time. Zero means 10 minutes.
+	Wall time.Duration
+}
+
+// A Result says how a run went.
+type Result struct {
+	ExitCode uint32
+	// Trace is the SHA-256 of everything that could have gone differently.
+	Trace string
+	// Virtual is how much time passed in the program.
+	Virtual time.Duration
+	// Events is how many sleeps, yields and draws there were.
+	Events int64
+}
+
+// Errors of runs that had to be ended.
+var (
+	ErrDeadline = errors.New("the program went on past its virtual deadline: it waits for something that does not come, or its timers never end")
+	ErrSpin     = errors.New("the program reads the clock again and again without ever waiting: virtual time cannot move")
+	ErrWall     = errors.New("the program took too long in real time: it computes without end")
+)
+
+// Do runs the program once.
+func (h *Host) Do(ctx context.Context, r Run) (Result, error) {
+	if r.Deadline == 0 {
+		r.Deadline = 24 * time.Hour
+	}
+	if r.Wall == 0 {
+		r.Wall = 10 * time.Minute
+	}
+	tmp, err := os.MkdirTemp("", "weir-sim")
+	if err != nil {
+		return Result{}, err
+	}
+	defer os.RemoveAll(tmp)
+	simDir := filepath.Join(tmp, "sim")
+	for _, d := range []string{"tmp", "sim"} {
+		if err := os.Mkdir(filepath.Join(tmp, d), 0o755); err != nil {
+			return Result{}, err
+		}
+	}
+	w := newWorld(r.Seed, r.Deadline)
+	cfg := wazero.NewModuleConfig().WithName("").
+		WithArgs(append([]string{"program"}, r.Args...)...).
+		WithStdout(orDiscard(r.Stdout)).WithStderr(orDiscard(r.Stderr)).
+		WithFSConfig(wazero.NewFSConfig().WithReadOnlyDirMount("/", "/").
+			WithDirMount(filepath.Join(tmp, "tmp"), "/tmp").WithDirMount(simDir, "/sim")).
+		WithRandSource(w).
+		WithWalltime(w.walltime, sys.ClockResolution(1)).
+		WithNanotime(w.nanotime, sys.ClockResolution(1)).
+		WithNanosleep(w.nanosleep).
+		WithOsyield(w.yield)
+	for _, kv := range append([]string{"PWD=" + r.Dir, "TMPDIR=/tmp", "HOME=/tmp", "WEIR_SIM=1", fmt.Sprintf("WEIR_SIM_SEED=%d", r.Seed)}, r.Env...) {
+		name, value := cut(kv)
+		cfg = cfg.WithEnv(name, value)
+	}
+	wall, cancel := context.WithTimeout(ctx, r.Wall)
+	defer cancel()
+	mod, err := h.runtime.InstantiateModule(wall, h.module, cfg)
+	if mod != nil {
+		_ = mod.Close(ctx)
+	}
+	res := Result{Virtual: time.Duration(w.now - start), Events: w.events}
+	if res.Trace, err = w.trace(filepath.Join(simDir, "trace"), err); err != nil {
+		return res, w.reason(ctx, wall, &res, err)
+	}
+	return res, nil
+}
+
+// reason tells an exit code from a failure of the run itself.
+func (w *world) reason(ctx, wall context.Context, res *Result, err error) error {
+	var exit *sys.ExitError
+	switch {
+	case w.err != nil:
+		res.ExitCode = 2
+		return w.err
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case wall.Err() != nil:
+		res.ExitCode = 2
+		return ErrWall
+	case errors.As(err, &exit):
+		res.ExitCode = exit.ExitCode()
+		return nil
+	}
+	return err
+}
+
+func orDiscard(w io.Writer) io.Writer {
+	if w == nil {
+		return io.Discard
+	}
+	return w
+}
+
+func cut(kv string) (name, value string) {
+	for i := range len(kv) {
+		if kv[i] == '=' {
+			return kv[:i], kv[i+1:]
+		}
+	}
+	return kv, ""
+}

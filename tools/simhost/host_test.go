@@ -1,0 +1,187 @@
+package simhost
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// program is what the tests run: goroutines that finish in an order of the
+// scheduler's choosing, a map, a select, random numbers, and timers.
+const program = `package program
+
+import (
+	"fmt"
+	"math/rand"
+	"os"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestOrder(t *testing.T) {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	order := ""
+	for i := range 8 {
+		wg.Go(func() {
+			time.Sleep(time.Second)
+			mu.Lock()
+			defer mu.Unlock()
+			order += fmt.Sprint(i)
+		})
+	}
+	wg.Wait()
+	m := map[int]bool{1: true, 2: true, 3: true, 4: true, 5: true}
+	for k := range m {
+		order += fmt.Sprint(k)
+	}
+	if os.Getenv("NOISY") != "" {
+		for i := range 1000 {
+			fmt.Fprintln(os.Stderr, i, time.Now())
+		}
+	}
+	fmt.Println("order", order, rand.Int(), time.Now().UTC())
+}
+
+func TestFail(t *testing.T)  { t.Fatal("as it should") }
+func TestHang(t *testing.T)  { for { time.Sleep(time.Hour) } }
+func TestSpin(t *testing.T)  { for time.Now().Year() < 3000 { } }
+`
+
+// load builds the program once for all tests.
+var load = sync.OnceValues(func() (*Host, error) {
+	dir, err := os.MkdirTemp("", "simhost-test")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	files := map[string]string{"go.mod": "module program\n\ngo 1.26\n", "program_test.go": program}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			return nil, err
+		}
+	}
+	os.Setenv("GOWORK", "off")
+	defer os.Unsetenv("GOWORK")
+	out := filepath.Join(dir, "out")
+	if err := os.Mkdir(out, 0o755); err != nil {
+		return nil, err
+	}
+	wasm := filepath.Join(out, "program.wasm")
+	if err := BuildTest(context.Background(), dir, ".", wasm, os.Stderr); err != nil {
+		return nil, err
+	}
+	return Load(context.Background(), wasm, "")
+})
+
+// runOnce runs one test of the program.
+func runOnce(t *testing.T, r Run, test string) (Result, string, error) {
+	t.Helper()
+	h, err := load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	r.Args = append([]string{"-test.run", "^" + test + "$", "-test.timeout", "0"}, r.Args...)
+	r.Stdout, r.Dir = &out, t.TempDir()
+	res, err := h.Do(t.Context(), r)
+	return res, out.String(), err
+}
+
+// orderLine is the line that the program printed.
+func orderLine(t *testing.T, out string) string {
+	t.Helper()
+	for line := range strings.Lines(out) {
+		if strings.HasPrefix(line, "order ") {
+			return line
+		}
+	}
+	t.Fatalf("no order line in %q", out)
+	return ""
+}
+
+func TestSameSeedSameRun(t *testing.T) {
+	for seed := range uint64(5) {
+		a, outA, err := runOnce(t, Run{Seed: seed}, "TestOrder")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, env := range [][]string{nil, {"GOGC=10"}, {"GOGC=off"}, {"NOISY=1"}} {
+			b, outB, err := runOnce(t, Run{Seed: seed, Env: env}, "TestOrder")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if a != b || orderLine(t, outA) != orderLine(t, outB) {
+				t.Errorf("seed %d with %v:\n%+v\n%+v\n%s%s", seed, env, a, b, orderLine(t, outA), orderLine(t, outB))
+			}
+		}
+	}
+}
+
+func TestSeedsDiffer(t *testing.T) {
+	traces, orders := make(map[string]bool), make(map[string]bool)
+	const n = 20
+	for seed := range uint64(n) {
+		res, out, err := runOnce(t, Run{Seed: seed}, "TestOrder")
+		if err != nil {
+			t.Fatal(err)
+		}
+		traces[res.Trace] = true
+		orders[strings.Fields(orderLine(t, out))[1][:8]] = true
+		if res.Virtual < time.Second || res.Virtual > 2*time.Second {
+			t.Errorf("virtual time %s, want a little over a second", res.Virtual)
+		}
+	}
+	if len(orders) < n*9/10 {
+		t.Errorf("%d seeds gave %d orders of goroutines", n, len(orders))
+	}
+	if len(traces) != n {
+		t.Errorf("%d seeds gave %d traces", n, len(traces))
+	}
+}
+
+func TestExitCode(t *testing.T) {
+	res, out, err := runOnce(t, Run{Seed: 1}, "TestFail")
+	if err != nil || res.ExitCode != 1 || !strings.Contains(out, "as it should") {
+		t.Errorf("exit code %d, error %v, output %q", res.ExitCode, err, out)
+	}
+}
+
+func TestWatchdogs(t *testing.T) {
+	for _, c := range []struct {
+		test string
+		run  Run
+		want error
+	}{
+		{"TestHang", Run{Deadline: 10 * 24 * time.Hour}, ErrDeadline},
+		{"TestSpin", Run{Wall: 2 * time.Second}, ErrWall},
+	} {
+		if _, _, err := runOnce(t, c.run, c.test); !errors.Is(err, c.want) {
+			t.Errorf("%s: error %v, want %v", c.test, err, c.want)
+		}
+	}
+}
+
+func TestParallelRunsDoNotMix(t *testing.T) {
+	want, _, err := runOnce(t, Run{Seed: 3}, "TestOrder")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 4 {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
+			got, _, err := runOnce(t, Run{Seed: 3}, "TestOrder")
+			if err != nil || got != want {
+				t.Errorf("%+v, error %v; want %+v", got, err, want)
+			}
+		})
+	}
+}
