@@ -15,7 +15,9 @@ import (
 // then hang.
 const start = int64(time.Hour)
 
-// epoch is the wall clock's time at virtual time zero: 1 January 2026, UTC.
+// epoch is the wall clock's time at the start of seed 0: 1 January 2026, UTC.
+// Each seed begins some seconds later, within a year, because programs seed
+// their own generators from the wall clock, rapid among them.
 const epoch = int64(1767225600) * int64(time.Second)
 
 // yieldStep is how far a yield moves the clock, so that spinning ends.
@@ -29,6 +31,7 @@ const maxReads = 200_000_000
 type world struct {
 	now      int64
 	deadline int64
+	epoch    int64
 	rand     *rand.ChaCha8
 	hash     hash.Hash
 	events   int64
@@ -41,7 +44,7 @@ func newWorld(seed uint64, deadline time.Duration) *world {
 	var key [32]byte
 	binary.LittleEndian.PutUint64(key[:], seed)
 	copy(key[8:], "weir simulation seed")
-	return &world{now: start, deadline: start + int64(deadline), rand: rand.NewChaCha8(key), hash: sha256.New()}
+	return &world{now: start, epoch: epoch + int64(seed%31_536_000)*int64(time.Second), deadline: start + int64(deadline), rand: rand.NewChaCha8(key), hash: sha256.New()}
 }
 
 // note adds an event to the trace.
@@ -76,7 +79,7 @@ func (w *world) read() {
 
 func (w *world) walltime() (int64, int32) {
 	w.read()
-	at := epoch + w.now - start
+	at := w.epoch + w.now - start
 	return at / int64(time.Second), int32(at % int64(time.Second))
 }
 
