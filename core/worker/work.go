@@ -114,7 +114,7 @@ func (m *Machine) Ready(now int64) (ready bool, at int64, ok bool) {
 		if o.task == nil {
 			continue
 		}
-		moved = moved || o.task.Moved()
+		moved = moved || o.task.Moved() && o.task.Committable()
 		switch {
 		case o.state == Draining && !o.drained:
 			return true, now, true
