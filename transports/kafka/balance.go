@@ -1,0 +1,119 @@
+package kafka
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/weirstream/weir/core/record"
+	"github.com/weirstream/weir/runtime"
+)
+
+// balancer makes a group balancer of franz-go from an assignor. It speaks the
+// consumer protocol, cooperatively (KIP-429), so that kafka-consumer-groups
+// and its like can show the group.
+type balancer struct {
+	assignor runtime.Assignor
+}
+
+var (
+	_ kgo.GroupBalancer           = balancer{}
+	_ kgo.ConsumerBalancerBalance = balancer{}
+)
+
+func (b balancer) ProtocolName() string { return b.assignor.Name() }
+func (b balancer) IsCooperative() bool  { return true }
+
+// JoinGroupMetadata carries the assignor's user data and what is owned, with
+// the generation in which it was (KIP-792).
+func (b balancer) JoinGroupMetadata(topics []string, owned map[string][]int32, generation int32) []byte {
+	meta := kmsg.NewConsumerMemberMetadata()
+	meta.Version = 3
+	meta.Topics = topics
+	meta.UserData = b.assignor.UserData()
+	meta.Generation = generation
+	for _, topic := range slices.Sorted(maps.Keys(owned)) {
+		part := kmsg.NewConsumerMemberMetadataOwnedPartition()
+		part.Topic = topic
+		part.Partitions = owned[topic]
+		meta.OwnedPartitions = append(meta.OwnedPartitions, part)
+	}
+	return meta.AppendTo(nil)
+}
+
+func (b balancer) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
+	return kgo.ParseConsumerSyncAssignment(assignment)
+}
+
+func (b balancer) MemberBalancer(members []kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{}, error) {
+	cb, err := kgo.NewConsumerBalancer(b, members)
+	if err != nil {
+		return nil, nil, err
+	}
+	return cb, cb.MemberTopics(), nil
+}
+
+// Balance lets the assignor decide, then takes from the plan what its present
+// owner has to give up first.
+func (b balancer) Balance(cb *kgo.ConsumerBalancer, partitions map[string]int32) kgo.IntoSyncAssignment {
+	assigned, err := b.assignor.Assign(membersOf(cb), partitions)
+	if err != nil {
+		cb.SetError(fmt.Errorf("assignor %s: %w", b.assignor.Name(), err))
+		return nil
+	}
+	plan := cb.NewPlan()
+	byID := plan.AsMemberIDMap()
+	taken := map[record.TopicPartition]string{}
+	for _, id := range slices.Sorted(maps.Keys(assigned)) {
+		if byID[id] == nil {
+			cb.SetError(fmt.Errorf("assignor %s: gave partitions to %q, who is no member", b.assignor.Name(), id))
+			return nil
+		}
+		for _, tp := range assigned[id] {
+			if other, dup := taken[tp]; dup {
+				cb.SetError(fmt.Errorf("assignor %s: gave %v to both %q and %q", b.assignor.Name(), tp, other, id))
+				return nil
+			}
+			taken[tp] = id
+			byID[id][tp.Topic] = append(byID[id][tp.Topic], tp.Partition)
+		}
+	}
+	plan.AdjustCooperative(cb)
+	return plan
+}
+
+// membersOf collects what members said. Where two claim a partition, the one
+// that saw the later generation owns it: the other has slept through its
+// revocation.
+func membersOf(cb *kgo.ConsumerBalancer) map[string]runtime.Member {
+	latest := map[record.TopicPartition]int32{}
+	eachOwned := func(fn func(id string, generation int32, tp record.TopicPartition)) {
+		cb.EachMember(func(m *kmsg.JoinGroupResponseMember, meta *kmsg.ConsumerMemberMetadata) {
+			for _, o := range meta.OwnedPartitions {
+				for _, p := range o.Partitions {
+					fn(m.MemberID, meta.Generation, record.TopicPartition{Topic: o.Topic, Partition: p})
+				}
+			}
+		})
+	}
+	members := map[string]runtime.Member{}
+	cb.EachMember(func(m *kmsg.JoinGroupResponseMember, meta *kmsg.ConsumerMemberMetadata) {
+		members[m.MemberID] = runtime.Member{UserData: meta.UserData}
+	})
+	eachOwned(func(_ string, generation int32, tp record.TopicPartition) {
+		if g, ok := latest[tp]; !ok || generation > g {
+			latest[tp] = generation
+		}
+	})
+	eachOwned(func(id string, generation int32, tp record.TopicPartition) {
+		if generation == latest[tp] {
+			m := members[id]
+			m.Owned = append(m.Owned, tp)
+			members[id] = m
+		}
+	})
+	return members
+}

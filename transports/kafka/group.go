@@ -1,0 +1,232 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/weirstream/weir/core/record"
+	"github.com/weirstream/weir/runtime"
+)
+
+// Defaults of runtime.GroupConfig.
+const (
+	DefaultSession   = 45 * time.Second
+	DefaultRebalance = 60 * time.Second
+	DefaultHeartbeat = 3 * time.Second
+)
+
+// group is a membership. Its client reads no records: all topics are paused
+// before it starts.
+type group struct {
+	t        *Transport
+	cfg      runtime.GroupConfig
+	listener runtime.Listener
+	log      *slog.Logger
+	cl       *kgo.Client
+
+	// session counts assignments and losses.
+	session atomic.Int64
+	// calls makes listener calls come one at a time; left is set under it.
+	calls  sync.Mutex
+	left   atomic.Bool
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+var _ runtime.Group = (*group)(nil)
+
+// Join implements runtime.Transport. ctx bounds only the call itself.
+func (t *Transport) Join(ctx context.Context, cfg runtime.GroupConfig, l runtime.Listener) (runtime.Group, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	cfg, err := groupDefaults(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: join group: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	g := &group{
+		t: t, cfg: cfg, listener: l, cancel: cancel, done: make(chan struct{}),
+		log: t.cfg.Logger.With("group", cfg.Group),
+	}
+	if g.cl, err = t.client(g.options()...); err != nil {
+		cancel()
+		return nil, err
+	}
+	go g.drain(ctx)
+	if err := t.track(g); err != nil {
+		g.Close()
+		return nil, err
+	}
+	return g, nil
+}
+
+func groupDefaults(cfg runtime.GroupConfig) (runtime.GroupConfig, error) {
+	if cfg.Session == 0 {
+		cfg.Session = DefaultSession
+	}
+	if cfg.Rebalance == 0 {
+		cfg.Rebalance = DefaultRebalance
+	}
+	if cfg.Heartbeat == 0 {
+		cfg.Heartbeat = min(DefaultHeartbeat, cfg.Session/3)
+	}
+	if cfg.RevokeBudget == 0 {
+		cfg.RevokeBudget = cfg.Rebalance / 2
+	}
+	var errs []error
+	if cfg.Group == "" {
+		errs = append(errs, errors.New("no group name"))
+	}
+	if len(cfg.Topics) == 0 {
+		errs = append(errs, errors.New("no topics"))
+	}
+	if cfg.Assignor == nil {
+		errs = append(errs, errors.New("no assignor"))
+	}
+	if cfg.Heartbeat >= cfg.Session {
+		errs = append(errs, fmt.Errorf("heartbeat %v must be shorter than the session timeout %v", cfg.Heartbeat, cfg.Session))
+	}
+	if cfg.RevokeBudget >= cfg.Rebalance {
+		errs = append(errs, fmt.Errorf("revoke budget %v must be shorter than the rebalance timeout %v", cfg.RevokeBudget, cfg.Rebalance))
+	}
+	return cfg, errors.Join(errs...)
+}
+
+func (g *group) options() []kgo.Opt {
+	opts := []kgo.Opt{
+		kgo.ConsumerGroup(g.cfg.Group),
+		kgo.ConsumeTopics(g.cfg.Topics...),
+		kgo.Balancers(balancer{g.cfg.Assignor}),
+		kgo.DisableAutoCommit(),
+		kgo.SessionTimeout(g.cfg.Session),
+		kgo.RebalanceTimeout(g.cfg.Rebalance),
+		kgo.HeartbeatInterval(g.cfg.Heartbeat),
+		kgo.MetadataMinAge(250 * time.Millisecond),
+		kgo.OnPartitionsAssigned(g.assigned),
+		kgo.OnPartitionsRevoked(g.revoked),
+		kgo.OnPartitionsLost(g.lost),
+		kgo.WithHooks(pauser(g.cfg.Topics), manageErrors{g}),
+	}
+	if g.cfg.InstanceID != "" {
+		opts = append(opts, kgo.InstanceID(g.cfg.InstanceID))
+	}
+	return opts
+}
+
+// pauser pauses all topics before the client has started anything.
+type pauser []string
+
+// OnNewClient implements kgo.HookNewClient.
+func (p pauser) OnNewClient(cl *kgo.Client) { cl.PauseFetchTopics(p...) }
+
+// manageErrors logs what makes franz-go start a session of the group anew.
+type manageErrors struct{ g *group }
+
+// OnGroupManageError implements kgo.HookGroupManageError.
+func (m manageErrors) OnGroupManageError(err error) {
+	if !m.g.left.Load() && !contextEnded(err) {
+		m.g.log.Warn("group membership failed; joining again", "error", err)
+	}
+}
+
+// drain takes what franz-go reports through polls: nothing but errors, as all
+// is paused. Untaken they would pile up.
+func (g *group) drain(ctx context.Context) {
+	defer close(g.done)
+	for ctx.Err() == nil {
+		fetches := g.cl.PollFetches(ctx)
+		if fetches.IsClientClosed() {
+			return
+		}
+		fetches.EachError(func(topic string, partition int32, err error) {
+			if !contextEnded(err) {
+				g.log.Debug("group client reports", "topic", topic, "partition", partition, "error", err)
+			}
+		})
+	}
+}
+
+// call runs one call of the listener, unless the group was left.
+func (g *group) call(fn func()) {
+	g.calls.Lock()
+	defer g.calls.Unlock()
+	if !g.left.Load() {
+		fn()
+	}
+}
+
+func (g *group) assigned(_ context.Context, _ *kgo.Client, m map[string][]int32) {
+	g.call(func() { g.listener.Assigned(g.session.Add(1), flatten(m)) })
+}
+
+func (g *group) revoked(ctx context.Context, _ *kgo.Client, m map[string][]int32) {
+	if len(m) == 0 {
+		return
+	}
+	g.call(func() {
+		ctx, cancel := context.WithTimeout(ctx, g.cfg.RevokeBudget)
+		defer cancel()
+		g.listener.Revoked(ctx, flatten(m))
+	})
+}
+
+func (g *group) lost(_ context.Context, _ *kgo.Client, m map[string][]int32) {
+	if len(m) == 0 {
+		return
+	}
+	g.call(func() {
+		g.session.Add(1)
+		g.listener.Lost(flatten(m))
+	})
+}
+
+// flatten lists partitions in order.
+func flatten(m map[string][]int32) []record.TopicPartition {
+	var parts []record.TopicPartition
+	for _, topic := range slices.Sorted(maps.Keys(m)) {
+		for _, p := range slices.Sorted(slices.Values(m[topic])) {
+			parts = append(parts, record.TopicPartition{Topic: topic, Partition: p})
+		}
+	}
+	return parts
+}
+
+// Member implements runtime.Group. Between sessions it returns an empty ID.
+func (g *group) Member() (string, int32) { return g.cl.GroupMetadata() }
+
+// Rejoin makes the member join again with fresh user data, which makes the
+// leader assign anew (KIP-568). It returns at once.
+func (g *group) Rejoin() { g.cl.ForceRebalance() }
+
+// Leave implements runtime.Group. It must not be called from the listener. A
+// static member (InstanceID) stays known to the broker until its session
+// times out, as KIP-345 has it.
+func (g *group) Leave(ctx context.Context) error {
+	g.left.Store(true)
+	err := g.cl.LeaveGroupContext(ctx)
+	g.cancel()
+	g.cl.Close()
+	<-g.done
+	g.t.forget(g)
+	if err != nil {
+		return fmt.Errorf("kafka: leave group %s: %w", g.cfg.Group, err)
+	}
+	return nil
+}
+
+// Close leaves in a hurry.
+func (g *group) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), g.t.cfg.RequestTimeout)
+	defer cancel()
+	_ = g.Leave(ctx)
+}

@@ -1,0 +1,213 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/weirstream/weir/core/record"
+	"github.com/weirstream/weir/runtime"
+)
+
+// Topics implements runtime.Transport. Internal topics are left out when all
+// are asked for.
+func (t *Transport) Topics(ctx context.Context, names ...string) (map[string]runtime.TopicInfo, error) {
+	var infos map[string]runtime.TopicInfo
+	err := retry(ctx, func() (err error) {
+		if infos, err = t.metadata(ctx, names); err != nil || len(infos) == 0 {
+			return err
+		}
+		return t.describe(ctx, infos)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("kafka: describe topics: %w", err)
+	}
+	return infos, nil
+}
+
+// metadata asks a broker, not a cache, about topics.
+func (t *Transport) metadata(ctx context.Context, names []string) (map[string]runtime.TopicInfo, error) {
+	req := kmsg.NewPtrMetadataRequest()
+	for _, name := range names {
+		topic := kmsg.NewMetadataRequestTopic()
+		topic.Topic = kmsg.StringPtr(name)
+		req.Topics = append(req.Topics, topic)
+	}
+	resp, err := req.RequestWith(ctx, t.admin)
+	if err != nil {
+		return nil, err
+	}
+	infos := map[string]runtime.TopicInfo{}
+	for _, topic := range resp.Topics {
+		err := kerr.ErrorForCode(topic.ErrorCode)
+		switch {
+		case errors.Is(err, kerr.UnknownTopicOrPartition) || topic.Topic == nil || len(names) == 0 && topic.IsInternal:
+			continue
+		case err != nil:
+			return nil, fmt.Errorf("topic %s: %w", *topic.Topic, err)
+		}
+		info := runtime.TopicInfo{Partitions: int32(len(topic.Partitions)), Config: map[string]string{}}
+		for _, p := range topic.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil && !errors.Is(err, kerr.ReplicaNotAvailable) {
+				return nil, fmt.Errorf("topic %s partition %d: %w", *topic.Topic, p.Partition, err)
+			}
+			info.Replicas = int16(len(p.Replicas))
+		}
+		infos[*topic.Topic] = info
+	}
+	return infos, nil
+}
+
+// describe adds the brokers' configuration to infos. A topic that went away
+// meanwhile leaves infos.
+func (t *Transport) describe(ctx context.Context, infos map[string]runtime.TopicInfo) error {
+	configs, err := t.adm.DescribeTopicConfigs(ctx, slices.Sorted(maps.Keys(infos))...)
+	if err != nil {
+		return err
+	}
+	for _, rc := range configs {
+		if errors.Is(rc.Err, kerr.UnknownTopicOrPartition) {
+			delete(infos, rc.Name)
+			continue
+		}
+		if rc.Err != nil {
+			return fmt.Errorf("configuration of topic %s: %w", rc.Name, rc.Err)
+		}
+		for _, c := range rc.Configs {
+			if c.Value != nil && infos[rc.Name].Config != nil {
+				infos[rc.Name].Config[c.Key] = *c.Value
+			}
+		}
+	}
+	return nil
+}
+
+// CreateTopic implements runtime.Transport. It returns when the brokers show
+// the topic with a leader for each partition.
+func (t *Transport) CreateTopic(ctx context.Context, name string, spec runtime.TopicSpec) error {
+	configs := make(map[string]*string, len(spec.Config))
+	for k, v := range spec.Config {
+		configs[k] = kmsg.StringPtr(v)
+	}
+	err := retry(ctx, func() error {
+		_, err := t.adm.CreateTopic(ctx, spec.Partitions, spec.Replicas, configs, name)
+		return err
+	})
+	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+		return fmt.Errorf("kafka: create topic %s: %w", name, err)
+	}
+	exists := err != nil
+	if err := t.waitTopic(ctx, name); err != nil {
+		return fmt.Errorf("kafka: topic %s was created but is not yet shown by the brokers: %w", name, err)
+	}
+	if exists {
+		return fmt.Errorf("kafka: create topic %s: %w", name, runtime.ErrTopicExists)
+	}
+	return nil
+}
+
+func (t *Transport) waitTopic(ctx context.Context, name string) error {
+	return retry(ctx, func() error {
+		infos, err := t.metadata(ctx, []string{name})
+		if err == nil && infos[name].Partitions == 0 {
+			err = kerr.UnknownTopicOrPartition
+		}
+		return err
+	})
+}
+
+// DeleteTopic implements runtime.Transport.
+func (t *Transport) DeleteTopic(ctx context.Context, name string) error {
+	err := retry(ctx, func() error {
+		_, err := t.adm.DeleteTopic(ctx, name)
+		if errors.Is(err, kerr.UnknownTopicOrPartition) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("kafka: delete topic %s: %w", name, err)
+	}
+	return nil
+}
+
+// Offsets implements runtime.Transport.
+func (t *Transport) Offsets(ctx context.Context, parts []record.TopicPartition) (map[record.TopicPartition]runtime.LogRange, error) {
+	topics := map[string]struct{}{}
+	for _, tp := range parts {
+		topics[tp.Topic] = struct{}{}
+	}
+	if len(topics) == 0 {
+		return map[record.TopicPartition]runtime.LogRange{}, nil
+	}
+	names := slices.Sorted(maps.Keys(topics))
+	var ranges map[record.TopicPartition]runtime.LogRange
+	err := retry(ctx, func() error {
+		// The start first: it only grows, so start <= end holds.
+		starts, err := t.adm.ListStartOffsets(ctx, names...)
+		if err != nil {
+			return err
+		}
+		ends, err := t.adm.ListEndOffsets(ctx, names...)
+		if err != nil {
+			return err
+		}
+		ranges, err = logRanges(parts, starts, ends)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("kafka: list offsets: %w", err)
+	}
+	return ranges, nil
+}
+
+func logRanges(parts []record.TopicPartition, starts, ends kadm.ListedOffsets) (map[record.TopicPartition]runtime.LogRange, error) {
+	ranges := make(map[record.TopicPartition]runtime.LogRange, len(parts))
+	for _, tp := range parts {
+		start, ok := starts.Lookup(tp.Topic, tp.Partition)
+		end, ok2 := ends.Lookup(tp.Topic, tp.Partition)
+		if !ok || !ok2 {
+			return nil, &permanentError{fmt.Errorf("%v does not exist: %w", tp, kerr.UnknownTopicOrPartition)}
+		}
+		if err := errors.Join(start.Err, end.Err); err != nil {
+			return nil, fmt.Errorf("%v: %w", tp, err)
+		}
+		ranges[tp] = runtime.LogRange{Start: start.Offset, End: end.Offset}
+	}
+	return ranges, nil
+}
+
+// DeleteRecords implements runtime.Transport. What the topic's policy does
+// not allow is passed over in silence.
+func (t *Transport) DeleteRecords(ctx context.Context, before map[record.TopicPartition]int64) error {
+	offsets := kadm.Offsets{}
+	for tp, at := range before {
+		offsets.AddOffset(tp.Topic, tp.Partition, at, -1)
+	}
+	if len(offsets) == 0 {
+		return nil
+	}
+	err := retry(ctx, func() error {
+		resps, err := t.adm.DeleteRecords(ctx, offsets)
+		if err != nil {
+			return err
+		}
+		var errs []error
+		resps.Each(func(r kadm.DeleteRecordsResponse) {
+			if r.Err != nil && !errors.Is(r.Err, kerr.PolicyViolation) {
+				errs = append(errs, fmt.Errorf("%s/%d: %w", r.Topic, r.Partition, r.Err))
+			}
+		})
+		return errors.Join(errs...)
+	})
+	if err != nil {
+		return fmt.Errorf("kafka: delete records: %w", err)
+	}
+	return nil
+}
