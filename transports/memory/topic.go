@@ -1,0 +1,186 @@
+package memory
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/weirstream/weir/core/record"
+	"github.com/weirstream/weir/runtime"
+)
+
+type topic struct {
+	info  runtime.TopicInfo
+	parts []*partition
+}
+
+func (t *topic) policy(word string) bool {
+	return strings.Contains(t.info.Config["cleanup.policy"], word)
+}
+
+func (t *topic) accepts(tp record.TopicPartition, recs []record.Record) error {
+	if !t.policy("compact") {
+		return nil
+	}
+	for i := range recs {
+		if recs[i].Key == nil {
+			return fmt.Errorf("%w: record %d for %v", ErrNoKey, i, tp)
+		}
+	}
+	return nil
+}
+
+// CreateTopic creates a topic, or fails with runtime.ErrTopicExists.
+// Partitions and Replicas of -1 are the default, one. Config is completed
+// with Kafka's defaults of cleanup.policy, retention.ms and retention.bytes.
+func (b *Broker) CreateTopic(name string, spec runtime.TopicSpec) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.topics[name] != nil {
+		return fmt.Errorf("%w: %s", runtime.ErrTopicExists, name)
+	}
+	if spec.Partitions == -1 {
+		spec.Partitions = 1
+	}
+	if spec.Replicas == -1 {
+		spec.Replicas = 1
+	}
+	if name == "" || spec.Partitions < 1 || spec.Replicas < 1 {
+		return fmt.Errorf("%w: %q with %d partitions and %d replicas; name it and ask for at least one of each, or -1 for the default",
+			ErrInvalidTopic, name, spec.Partitions, spec.Replicas)
+	}
+	t := &topic{info: runtime.TopicInfo{Partitions: spec.Partitions, Replicas: spec.Replicas, Config: map[string]string{
+		"cleanup.policy": "delete", "retention.ms": "604800000", "retention.bytes": "-1",
+	}}}
+	maps.Copy(t.info.Config, spec.Config)
+	for range spec.Partitions {
+		t.parts = append(t.parts, &partition{})
+	}
+	b.topics[name] = t
+	b.notify()
+	return nil
+}
+
+// DeleteTopic deletes a topic with all it holds, and what groups committed
+// for it, as Kafka does. An open transaction goes on without it. Made anew,
+// the topic starts at offset 0. Deleting one that is absent is fine.
+func (b *Broker) DeleteTopic(name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.topics[name] == nil {
+		return
+	}
+	delete(b.topics, name)
+	for _, g := range b.groups {
+		g.forget(name)
+	}
+	b.notify()
+}
+
+// Topics describes all topics.
+func (b *Broker) Topics() map[string]runtime.TopicInfo {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	infos := make(map[string]runtime.TopicInfo, len(b.topics))
+	for name, t := range b.topics {
+		info := t.info
+		info.Config = maps.Clone(info.Config)
+		infos[name] = info
+	}
+	return infos
+}
+
+// Partitions is the number of partitions of a topic, 0 if there is none.
+func (b *Broker) Partitions(name string) int32 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if t := b.topics[name]; t != nil {
+		return t.info.Partitions
+	}
+	return 0
+}
+
+// Range returns what a partition holds: its log start and its end, the high
+// watermark.
+func (b *Broker) Range(tp record.TopicPartition) (runtime.LogRange, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, p, err := b.partition(tp)
+	if err != nil {
+		return runtime.LogRange{}, err
+	}
+	return p.bounds(), nil
+}
+
+// LastStable returns the last stable offset: where readers of committed
+// records have to stop for now.
+func (b *Broker) LastStable(tp record.TopicPartition) (int64, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, p, err := b.partition(tp)
+	if err != nil {
+		return 0, err
+	}
+	return p.lastStable(), nil
+}
+
+// DeleteRecords deletes the records before an offset; -1 is the end. As in
+// Kafka the topic's cleanup.policy has to include delete (else ErrPolicy) and
+// the offset must not be beyond the end (runtime.ErrOffsetOutOfRange).
+func (b *Broker) DeleteRecords(tp record.TopicPartition, before int64) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t, p, err := b.partition(tp)
+	if err != nil {
+		return err
+	}
+	if !t.policy("delete") {
+		return fmt.Errorf("%w: deleting records of %v", ErrPolicy, tp)
+	}
+	if before == -1 {
+		before = p.end
+	}
+	if before < 0 || before > p.end {
+		return outOfRange(tp, before, p.bounds())
+	}
+	p.drop(before)
+	b.notify()
+	return nil
+}
+
+// Compact runs the log cleaner on all of a partition below the last stable
+// offset. Offsets stay and leave gaps. Tombstones stay too unless
+// dropTombstones, which is what Kafka does once delete.retention.ms is over;
+// markers of transactions that have no record left go with them. The topic's
+// cleanup.policy has to include compact (else ErrPolicy).
+func (b *Broker) Compact(tp record.TopicPartition, dropTombstones bool) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	t, p, err := b.partition(tp)
+	if err != nil {
+		return err
+	}
+	if !t.policy("compact") {
+		return fmt.Errorf("%w: compacting %v", ErrPolicy, tp)
+	}
+	p.compact(dropTombstones)
+	b.notify()
+	return nil
+}
+
+// Truncate loses everything at or above an offset, as an unclean leader
+// election does. New records take the offsets again.
+func (b *Broker) Truncate(tp record.TopicPartition, end int64) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, p, err := b.partition(tp)
+	if err != nil {
+		return err
+	}
+	if end < p.start || end > p.end {
+		return outOfRange(tp, end, p.bounds())
+	}
+	p.truncate(end)
+	b.notify()
+	return nil
+}
