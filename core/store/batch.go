@@ -23,7 +23,9 @@ type Op struct {
 	Key, Value []byte
 }
 
-// Part returns the share of a space, adding it when it is new.
+// Part returns the share of a space, adding it when it is new; the generation
+// of an existing share is left alone. The pointer is valid until the next Part
+// or Reset.
 func (b *Batch) Part(sp Space, gen Generation) *Part {
 	if i, ok := b.index[sp]; ok {
 		return &b.parts[i]

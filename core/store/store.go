@@ -64,17 +64,25 @@ type Store interface {
 	// Open makes a space ready for generation gen and returns it with the
 	// position it durably holds. It fails with ErrFenced when a newer
 	// generation has opened it, with ErrCorrupt when its data fails checks.
+	//
+	// Opening a space again in the same generation is allowed. A newer
+	// generation takes the space over: Readers of older ones fail with
+	// ErrFenced from then on. After ErrCorrupt the space is open, so that
+	// Drop can empty it, unless the whole store cannot be read.
 	Open(sp Space, gen Generation) (Reader, Position, error)
 
 	// Apply writes the whole batch atomically: all data and all positions,
 	// or nothing. It does not keep the batch. A write for a space that a
-	// newer generation opened fails the whole batch with ErrFenced.
+	// newer generation opened fails the whole batch with ErrFenced, a write
+	// for one that is not open in the part's generation with ErrClosed.
+	// Within a part a later write of a key wins.
 	// Apply does not promise to survive a crash of the machine, only of the
 	// process; see Flush.
 	Apply(b *Batch) error
 
 	// Drop removes the data and the position of an open space, as the first
-	// step of a rebuild. The space stays open and owned.
+	// step of a rebuild. The space stays open and owned. It fails with
+	// ErrFenced and ErrClosed like Apply.
 	Drop(sp Space, gen Generation) error
 
 	// Release gives an open space up, keeping its data. Its Reader fails
@@ -85,20 +93,25 @@ type Store interface {
 	// Flush makes everything applied so far survive a crash of the machine.
 	Flush() error
 
-	// Close flushes and closes the store. Closing twice is harmless.
+	// Close flushes and closes the store. Closing twice is harmless. It may
+	// wait for the Gets and Scans that run, so it must not be called from the
+	// body of a scan. Everything else fails with ErrClosed afterwards.
 	Close() error
 }
 
 // A Reader reads one open space.
 type Reader interface {
 	// Get appends the value of key to dst and returns it with true, or dst
-	// and false when the key is absent. The key is not kept.
+	// and false when the key is absent. The key is not kept. With room in
+	// dst, a good adapter allocates nothing.
 	Get(key, dst []byte) ([]byte, bool, error)
 
 	// Scan yields the entries with from <= key < to in ascending byte order;
 	// a nil to means no upper bound, a nil from no lower bound. Slices are
 	// valid until the next step. A Scan sees the state of the moment it
-	// began. An error ends it and is yielded last, with a nil key.
+	// began, even when the space is dropped meanwhile; a Release, a takeover
+	// or a Close ends it with an error. An error is yielded last, with a nil
+	// key.
 	Scan(from, to []byte) iter.Seq2[Entry, error]
 }
 
