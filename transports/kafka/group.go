@@ -62,6 +62,9 @@ func (t *Transport) Join(ctx context.Context, cfg runtime.GroupConfig, l runtime
 		cancel()
 		return nil, err
 	}
+	// The topics come after the pause, so that nothing is ever fetched here.
+	g.cl.PauseFetchTopics(g.cfg.Topics...)
+	g.cl.AddConsumeTopics(g.cfg.Topics...)
 	go g.drain(ctx)
 	if err := t.track(g); err != nil {
 		g.Close()
@@ -105,7 +108,6 @@ func groupDefaults(cfg runtime.GroupConfig) (runtime.GroupConfig, error) {
 func (g *group) options() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.ConsumerGroup(g.cfg.Group),
-		kgo.ConsumeTopics(g.cfg.Topics...),
 		kgo.Balancers(balancer{g.cfg.Assignor}),
 		kgo.DisableAutoCommit(),
 		kgo.SessionTimeout(g.cfg.Session),
@@ -115,19 +117,13 @@ func (g *group) options() []kgo.Opt {
 		kgo.OnPartitionsAssigned(g.assigned),
 		kgo.OnPartitionsRevoked(g.revoked),
 		kgo.OnPartitionsLost(g.lost),
-		kgo.WithHooks(pauser(g.cfg.Topics), manageErrors{g}),
+		kgo.WithHooks(manageErrors{g}),
 	}
 	if g.cfg.InstanceID != "" {
 		opts = append(opts, kgo.InstanceID(g.cfg.InstanceID))
 	}
 	return opts
 }
-
-// pauser pauses all topics before the client has started anything.
-type pauser []string
-
-// OnNewClient implements kgo.HookNewClient.
-func (p pauser) OnNewClient(cl *kgo.Client) { cl.PauseFetchTopics(p...) }
 
 // manageErrors logs what makes franz-go start a session of the group anew.
 type manageErrors struct{ g *group }
