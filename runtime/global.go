@@ -193,4 +193,3 @@ func keys(m map[record.TopicPartition]int64) []record.TopicPartition {
 	}
 	return ks
 }
-

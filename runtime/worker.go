@@ -144,4 +144,3 @@ func (s *session) why(id task.ID) error {
 	defer s.mu.Unlock()
 	return s.stopped[id]
 }
-
