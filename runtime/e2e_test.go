@@ -149,7 +149,7 @@ func (c *cluster) start(instance string, st store.Store, g runtime.Guarantee) *m
 	}
 	w, err := runtime.New(runtime.Config{
 		Topology: top, Transport: tr, Store: st, Instance: instance, Guarantee: g, Logger: c.log.With("instance", instance),
-		Session: 2 * time.Second, Heartbeat: 200 * time.Millisecond, Rebalance: 10 * time.Second, CommitInterval: 20 * time.Millisecond,
+		Session: 2 * time.Second, Heartbeat: 200 * time.Millisecond, Rebalance: 10 * time.Second, CommitInterval: 20 * time.Millisecond, ShutdownTimeout: 2 * time.Second, CommitTimeout: 5 * time.Second,
 	})
 	if err != nil {
 		c.t.Fatal(err)

@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weirstream/weir/runtime"
+)
+
+func workerCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "worker",
+		Short: "Run the application as one worker of its group",
+		Long: `Run the application as one worker of its consumer group.
+
+Start as many as you like, each with a state directory of its own; the tasks
+are divided among them. SIGINT and SIGTERM stop a worker in an orderly way: it
+finishes and commits what it has, and leaves the group. A second signal ends it
+at once, which is safe: so is SIGKILL.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return From(cmd.Context()).work(cmd.Context())
+		},
+	}
+}
+
+// work runs a worker until ctx ends.
+func (e *Env) work(ctx context.Context) error {
+	t, err := e.Topology()
+	if err != nil {
+		return err
+	}
+	if err := e.checkStores(); err != nil {
+		return err
+	}
+	if err := e.makeStateDir(); err != nil {
+		return err
+	}
+	unlock, err := lockDir(e.stateDir())
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if e.Settings.Instance == "" {
+		if e.Settings.Instance, err = instanceName(e.stateDir()); err != nil {
+			return err
+		}
+	}
+	st, err := e.openStore()
+	if err != nil {
+		return err
+	}
+	defer e.closing("store", st.Close)
+	tr, err := e.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer e.closing("connection", tr.Close)
+
+	cfg := e.Settings.worker()
+	cfg.Topology, cfg.Transport, cfg.Store, cfg.Logger = t, tr, st, e.Log
+	m := newMonitor(e, tr)
+	cfg.OnRestore = m.restored
+	w, err := runtime.New(cfg)
+	if err != nil {
+		return err
+	}
+	e.Log.Info("worker starts", "app", e.App.Name(), "instance", cfg.Instance, "guarantee", cfg.Guarantee.String(),
+		"store", e.Settings.Store, "state_dir", e.stateDir(), "brokers", e.Settings.Brokers)
+	stop := m.start(ctx, w)
+	err = w.Run(ctx)
+	stop()
+	if err == nil {
+		e.Log.Info("worker stopped")
+	}
+	return err
+}
+
+// closing closes something and logs what goes wrong.
+func (e *Env) closing(what string, f func() error) {
+	if err := f(); err != nil {
+		e.Log.Error("closing the "+what+" failed", "error", err)
+	}
+}
