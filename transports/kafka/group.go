@@ -113,7 +113,6 @@ func (g *group) options() []kgo.Opt {
 		kgo.SessionTimeout(g.cfg.Session),
 		kgo.RebalanceTimeout(g.cfg.Rebalance),
 		kgo.HeartbeatInterval(g.cfg.Heartbeat),
-		kgo.MetadataMinAge(250 * time.Millisecond),
 		kgo.OnPartitionsAssigned(g.assigned),
 		kgo.OnPartitionsRevoked(g.revoked),
 		kgo.OnPartitionsLost(g.lost),

@@ -13,10 +13,10 @@ import (
 	"github.com/weirstream/weir/core/record"
 )
 
-// maxUnknown is how many metadata answers in a row may miss a partition
+// defaultMaxUnknown is how many metadata answers in a row may miss a partition
 // before that is an error. With the backoff between them it is about ten
 // seconds, more than the brokers take to spread the word of a new topic.
-const maxUnknown = 12
+const defaultMaxUnknown = 12
 
 // errRecreated says that a topic is not the one that was read so far.
 var errRecreated = errors.New("the topic was deleted and created anew: its offsets mean something else now; set the partition again to read the new topic")
@@ -107,7 +107,7 @@ func (f *fetcher) locate(cur *cursor, at place, ok bool, refused error) {
 	case refused != nil && !passing(refused):
 		f.fail(cur, refused)
 	case !ok:
-		if cur.unknown++; cur.unknown >= maxUnknown {
+		if cur.unknown++; cur.unknown >= f.t.maxUnknown {
 			f.fail(cur, kerr.UnknownTopicOrPartition)
 		}
 	case at.id != cur.id && cur.id != [16]byte{}:

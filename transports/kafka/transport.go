@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -20,6 +21,8 @@ type Transport struct {
 	cfg     Config
 	outages *outages
 	dial    kgo.Opt
+	// maxUnknown is defaultMaxUnknown outside of tests.
+	maxUnknown int
 
 	// admin serves everything that is neither membership, fetching nor
 	// producing; it keeps no state besides connections.
@@ -46,9 +49,9 @@ func New(cfg Config) (*Transport, error) {
 	}
 	t := &Transport{
 		cfg:     cfg,
-		outages: newOutages(cfg.Logger),
-		dial:    kgo.Dialer(dial),
-		open:    map[interface{ Close() }]struct{}{},
+		outages: newOutages(cfg.Logger), maxUnknown: defaultMaxUnknown,
+		dial: kgo.Dialer(dial),
+		open: map[interface{ Close() }]struct{}{},
 	}
 	if t.admin, err = t.client(patient()...); err != nil {
 		return nil, err
@@ -103,6 +106,8 @@ func (t *Transport) client(opts ...kgo.Opt) (*kgo.Client, error) {
 		t.dial,
 		kgo.RequestTimeoutOverhead(t.cfg.RequestTimeout),
 		kgo.RetryBackoffFn(backoff),
+		// How soon a client may look again for leaders that moved.
+		kgo.MetadataMinAge(250*time.Millisecond),
 		kgo.AlwaysRetryEOF(),
 		kgo.DisableClientMetrics(),
 		kgo.MaxVersions(versions(5)),
