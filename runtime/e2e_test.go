@@ -8,6 +8,8 @@ import (
 	"maps"
 	"net"
 	"os"
+	goruntime "runtime"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -52,6 +54,8 @@ func words(name string) *weir.App {
 type cluster struct {
 	t      *testing.T
 	addr   string
+	dir    string
+	fake   *kfake.Cluster
 	client *kgo.Client
 	admin  *kadm.Client
 	sent   []int64
@@ -60,17 +64,16 @@ type cluster struct {
 
 func newCluster(t *testing.T) *cluster {
 	t.Helper()
-	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.BrokerConfigs(map[string]string{"group.consumer.heartbeat.interval.ms": "100"}), kfake.GroupMinSessionTimeout(100*time.Millisecond))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(fake.Close)
-	c := &cluster{t: t, addr: fake.ListenAddrs()[0]}
+	dir := t.TempDir()
+	fake := startBroker(t, dir, 0)
+	c := &cluster{t: t, addr: fake.ListenAddrs()[0], dir: dir, fake: fake}
+	t.Cleanup(func() { c.fake.Close() })
 	level := slog.LevelError + 4
 	if os.Getenv("WEIR_TEST_LOG") != "" {
 		level = slog.LevelDebug
 	}
 	c.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	var err error
 	c.client, err = kgo.NewClient(kgo.SeedBrokers(c.addr))
 	if err != nil {
 		t.Fatal(err)
@@ -83,6 +86,16 @@ func newCluster(t *testing.T) *cluster {
 		}
 	}
 	return c
+}
+
+// startBroker starts the fake broker on its data.
+func startBroker(t *testing.T, dir string, port int) *kfake.Cluster {
+	t.Helper()
+	fake, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(port), kfake.DataDir(dir), kfake.GroupMinSessionTimeout(100*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fake
 }
 
 // send writes n records.
@@ -109,9 +122,10 @@ type member struct {
 
 // A network is the connections of one worker, which can be cut.
 type network struct {
-	mu    sync.Mutex
-	conns []net.Conn
-	cut   bool
+	mu     sync.Mutex
+	conns  []net.Conn
+	failed int
+	cut    bool
 }
 
 func (n *network) dial(ctx context.Context, netw, addr string) (net.Conn, error) {
@@ -121,10 +135,19 @@ func (n *network) dial(ctx context.Context, netw, addr string) (net.Conn, error)
 		return nil, fmt.Errorf("the network is cut")
 	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, netw, addr)
-	if err == nil {
-		n.conns = append(n.conns, conn)
+	if err != nil {
+		n.failed++
+		return nil, err
 	}
-	return conn, err
+	n.conns = append(n.conns, conn)
+	return conn, nil
+}
+
+// refused counts the connections that could not be made.
+func (n *network) refused() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.failed
 }
 
 func (n *network) sever() {
@@ -372,4 +395,42 @@ func TestCutOffWorkerIsReplaced(t *testing.T) {
 	c.settle()
 	c.leave(b)
 	c.verify(true)
+}
+
+func TestBrokerGoneAndBack(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	c.send(3000)
+	m := c.start("a", memory.New(), runtime.ExactlyOnce)
+	c.settle()
+	_, text, err := net.SplitHostPort(c.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		c.send(500)
+		c.fake.Close()
+		// Longer than the session timeout: the worker must join anew.
+		waitUntil(t, func() bool { return m.net.refused() > 3 })
+		c.fake = startBroker(t, c.dir, port)
+		c.send(500)
+		c.settle()
+	}
+	c.leave(m)
+	c.verify(true)
+}
+
+// waitUntil waits for a condition.
+func waitUntil(t *testing.T, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !ok(); {
+		if time.Now().After(deadline) {
+			t.Fatal("what was waited for did not happen within a minute")
+		}
+		goruntime.Gosched()
+	}
 }
