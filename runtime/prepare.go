@@ -69,15 +69,12 @@ func EnsureTopics(ctx context.Context, tr Transport, t *topology.Topology, infos
 	return created, nil
 }
 
-// misfits says why an existing internal topic cannot be used.
+// misfits says why an existing internal topic cannot be used; partition
+// counts are the business of Plan.
 func misfits(want topology.InternalTopic, have TopicInfo) []topology.Problem {
 	var ps []topology.Problem
 	where := fmt.Sprintf("topic %q", want.Name)
 	const fix = "delete it, or run `reset` to start the application afresh, or change it by hand"
-	if have.Partitions != want.Partitions {
-		ps = append(ps, topology.Problem{Where: where,
-			What: fmt.Sprintf("it has %d partitions and must have %d, like the topics it goes with", have.Partitions, want.Partitions), Fix: fix})
-	}
 	if got, ok := have.Config["cleanup.policy"]; ok && !samePolicy(got, want.Config["cleanup.policy"]) {
 		what := fmt.Sprintf("its cleanup.policy is %q and must be %q", got, want.Config["cleanup.policy"])
 		if want.Kind == topology.Changelog {

@@ -52,7 +52,7 @@ func TestTopicsThatDoNotFitAreRefused(t *testing.T) {
 		t.Fatalf("got %v, want three problems", err)
 	}
 	for _, want := range []string{
-		`"words-app-sums-changelog": it has 7 partitions and must have 4`,
+		`"words-app-sums-changelog": has 7 partitions but the application needs 4`,
 		`"words-app-remainders-changelog": its cleanup.policy is "delete" and must be "compact"`,
 		`"words-app-by-remainder-repartition": its cleanup.policy is "compact" and must be "delete"`,
 	} {
