@@ -107,7 +107,7 @@ func (t *Transport) client(opts ...kgo.Opt) (*kgo.Client, error) {
 		kgo.RequestTimeoutOverhead(t.cfg.RequestTimeout),
 		kgo.RetryBackoffFn(backoff),
 		// How soon a client may look again for leaders that moved.
-		kgo.MetadataMinAge(250*time.Millisecond),
+		kgo.MetadataMinAge(250 * time.Millisecond),
 		kgo.AlwaysRetryEOF(),
 		kgo.DisableClientMetrics(),
 		kgo.MaxVersions(versions(5)),
