@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -52,7 +53,21 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-func maxRSS() int64 { u := usage(); return u.Maxrss << 10 }
+// maxRSS is the peak of resident memory. Rusage would count the parent's
+// memory at the time of the fork, so it is only the fallback.
+func maxRSS() int64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err == nil {
+		for line := range strings.Lines(string(status)) {
+			var kib int64
+			if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
+				return kib << 10
+			}
+		}
+	}
+	u := usage()
+	return u.Maxrss << 10
+}
 
 // measureRaw reads the topic with franz-go and does nothing with it.
 func measureRaw(ctx context.Context, o options, c benchCase) (figures, error) {
