@@ -15,9 +15,12 @@ type Broker struct {
 	producers map[int64]*producerState  // by producer ID
 	txnIDs    map[string]*producerState // by transactional ID
 	groups    map[string]*group
-	nextID    int64         // next producer ID
-	commits   int64         // offset commits so far, which orders them
-	changed   chan struct{} // closed at the next change, nil while nobody waits
+	members   map[string]*member // by member ID, those in a group
+	nextID    int64              // next producer ID
+	commits   int64              // offset commits so far, which orders them
+	joins     int64              // members so far, which names them
+	hook      func(Op) error     // see Fail
+	changed   chan struct{}      // closed at the next change, nil while nobody waits
 }
 
 // NewBroker returns a broker without topics.
@@ -27,6 +30,7 @@ func NewBroker() *Broker {
 		producers: make(map[int64]*producerState),
 		txnIDs:    make(map[string]*producerState),
 		groups:    make(map[string]*group),
+		members:   make(map[string]*member),
 	}
 }
 

@@ -57,7 +57,7 @@ func (b *Broker) CreateTopic(name string, spec runtime.TopicSpec) error {
 		t.parts = append(t.parts, &partition{})
 	}
 	b.topics[name] = t
-	b.notify()
+	b.topicChanged(name)
 	return nil
 }
 
@@ -73,6 +73,16 @@ func (b *Broker) DeleteTopic(name string) {
 	delete(b.topics, name)
 	for _, g := range b.groups {
 		g.forget(name)
+	}
+	b.topicChanged(name)
+}
+
+// topicChanged makes groups that read the topic assign anew.
+func (b *Broker) topicChanged(name string) {
+	for _, g := range b.groups {
+		if g.reads(name) {
+			g.rebalance()
+		}
 	}
 	b.notify()
 }

@@ -27,6 +27,9 @@ type producerState struct {
 	// last is how the previous transaction of this epoch ended, so that a
 	// repeated EndTxn gets the same answer.
 	last txnState
+	// before is what pid was before TimeoutTxn replaced it: its owner may
+	// renew it (KIP-360).
+	before *Producer
 }
 
 type txnState uint8
@@ -61,6 +64,29 @@ func (b *Broker) InitProducer(txnID string) Producer {
 	return s.pid
 }
 
+// RenewProducer gives a producer a new epoch and aborts what it left open. It
+// fails with runtime.ErrFenced when a newer producer has the ID; one that has
+// only lost its transaction to TimeoutTxn goes on (KIP-360).
+func (b *Broker) RenewProducer(pid Producer) (Producer, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.timedOut(pid) {
+		pid = b.producers[pid.ID].pid
+	}
+	s, err := b.producer(pid)
+	if err != nil {
+		return Producer{}, err
+	}
+	b.newEpoch(s)
+	return s.pid, nil
+}
+
+// timedOut says that nothing but TimeoutTxn has replaced the producer.
+func (b *Broker) timedOut(pid Producer) bool {
+	s := b.producers[pid.ID]
+	return s != nil && s.before != nil && *s.before == pid
+}
+
 // identify gives a producer a new ID.
 func (b *Broker) identify(s *producerState) {
 	s.pid = Producer{ID: b.nextID}
@@ -73,7 +99,7 @@ func (b *Broker) newEpoch(s *producerState) {
 	if s.open != nil {
 		b.end(s, aborted)
 	}
-	s.last = none
+	s.last, s.before = none, nil
 	if s.pid.Epoch == math.MaxInt16 {
 		b.identify(s)
 		return
@@ -91,7 +117,9 @@ func (b *Broker) TimeoutTxn(txnID string) error {
 	if s == nil || s.open == nil {
 		return fmt.Errorf("%w: transactional ID %q", ErrTxnState, txnID)
 	}
+	before := s.pid
 	b.newEpoch(s)
+	s.before = &before
 	return nil
 }
 

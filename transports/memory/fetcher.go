@@ -1,0 +1,161 @@
+package memory
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/weirstream/weir/core/record"
+	"github.com/weirstream/weir/runtime"
+)
+
+// defaultFetchBytes bounds what one Poll returns.
+const defaultFetchBytes = 64 << 20
+
+// A fetcher reads the logs when it is polled; it buffers nothing.
+type fetcher struct {
+	t      *Transport
+	bytes  int
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	at     map[record.TopicPartition]int64
+	paused map[record.TopicPartition]bool
+	// order is in which order partitions are read. Who was read goes to the
+	// end, so that a limit starves nobody.
+	order []record.TopicPartition
+}
+
+var _ runtime.Fetcher = (*fetcher)(nil)
+
+// Fetcher implements runtime.Transport.
+func (t *Transport) Fetcher(cfg runtime.FetchConfig) (runtime.Fetcher, error) {
+	if cfg.MaxBytes <= 0 {
+		cfg.MaxBytes = defaultFetchBytes
+	}
+	f := &fetcher{t: t, bytes: cfg.MaxBytes, at: make(map[record.TopicPartition]int64), paused: make(map[record.TopicPartition]bool)}
+	f.ctx, f.cancel = context.WithCancel(t.ctx)
+	if f.ctx.Err() != nil {
+		f.cancel()
+		return nil, errClosed
+	}
+	return f, nil
+}
+
+// Set implements runtime.Fetcher. Partitions that it sets are not paused.
+func (f *fetcher) Set(at map[record.TopicPartition]int64) {
+	var fresh []record.TopicPartition
+	for tp, offset := range at {
+		if _, ok := f.at[tp]; !ok {
+			fresh = append(fresh, tp)
+		}
+		f.at[tp] = offset
+		delete(f.paused, tp)
+	}
+	slices.SortFunc(fresh, record.TopicPartition.Compare)
+	f.order = append(f.order, fresh...)
+}
+
+// Remove implements runtime.Fetcher.
+func (f *fetcher) Remove(parts []record.TopicPartition) {
+	for _, tp := range parts {
+		delete(f.at, tp)
+		delete(f.paused, tp)
+	}
+	f.order = slices.DeleteFunc(f.order, func(tp record.TopicPartition) bool {
+		_, ok := f.at[tp]
+		return !ok
+	})
+}
+
+// Pause implements runtime.Fetcher.
+func (f *fetcher) Pause(parts []record.TopicPartition) {
+	for _, tp := range parts {
+		if _, ok := f.at[tp]; ok {
+			f.paused[tp] = true
+		}
+	}
+}
+
+// Resume implements runtime.Fetcher.
+func (f *fetcher) Resume(parts []record.TopicPartition) {
+	for _, tp := range parts {
+		delete(f.paused, tp)
+	}
+}
+
+// Close implements runtime.Fetcher.
+func (f *fetcher) Close() { f.cancel() }
+
+// Poll implements runtime.Fetcher. A partition whose topic does not exist is
+// waited for.
+func (f *fetcher) Poll(ctx context.Context, maxRecords int) []runtime.Batch {
+	for {
+		if f.ctx.Err() != nil {
+			return nil
+		}
+		batches, changed := f.read(maxRecords)
+		if len(batches) > 0 || ctx.Err() != nil {
+			return batches
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		case <-f.ctx.Done():
+		}
+	}
+}
+
+// read reads all partitions once.
+func (f *fetcher) read(maxRecords int) (batches []runtime.Batch, changed <-chan struct{}) {
+	b := f.t.broker
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l := limits{records: maxRecords, bytes: f.bytes}
+	var gone, first, last []record.TopicPartition
+	for _, tp := range f.order {
+		if f.paused[tp] || maxRecords > 0 && l.records <= 0 || l.bytes <= 0 {
+			first = append(first, tp)
+			continue
+		}
+		batch, ok := f.readOne(tp, l)
+		if !ok {
+			first = append(first, tp)
+			continue
+		}
+		batches = append(batches, batch)
+		if batch.Err != nil {
+			gone = append(gone, tp)
+			continue
+		}
+		l.records -= len(batch.Records)
+		l.bytes -= weight(batch.Records)
+		last = append(last, tp)
+	}
+	f.order = append(first, last...)
+	f.Remove(gone)
+	return batches, b.wait()
+}
+
+// readOne reads one partition; ok is false when there is nothing new.
+func (f *fetcher) readOne(tp record.TopicPartition, l limits) (batch runtime.Batch, ok bool) {
+	from := f.at[tp]
+	got, err := f.t.broker.fetch(tp, from, l)
+	switch {
+	case errors.Is(err, ErrUnknownPartition):
+		return batch, false
+	case err != nil:
+		return runtime.Batch{TP: tp, Next: from, Err: err}, true
+	case got.Next == from:
+		return batch, false
+	}
+	f.at[tp] = got.Next
+	return runtime.Batch{TP: tp, Records: cloneRecords(got.Records), Next: got.Next, HighWatermark: got.End}, true
+}
+
+func weight(recs []record.Record) int {
+	n := 0
+	for i := range recs {
+		n += len(recs[i].Key) + len(recs[i].Value)
+	}
+	return n
+}
