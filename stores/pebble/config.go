@@ -1,0 +1,89 @@
+package pebble
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Config says how to open a store.
+type Config struct {
+	// Dir is the directory of the store, made when missing. It belongs to
+	// one process at a time. Required.
+	Dir string
+
+	// FS is the file system that holds Dir; tests inject faults here.
+	// Default: the operating system's.
+	FS vfs.FS
+
+	// CacheBytes is the size of the cache of uncompressed blocks, memory
+	// outside the Go heap. Default (0): 64 MiB.
+	CacheBytes int64
+
+	// MemTableBytes is how much is collected in memory before it is written
+	// as a sorted table; up to two such are held. A batch larger than half
+	// of it skips the memtable. Default (0): 64 MiB. At least 64 KiB.
+	MemTableBytes int64
+
+	// MaxOpenFiles limits the files kept open. Default (0): 1000.
+	MaxOpenFiles int
+
+	// Compactions is how many compactions may run at once. Default (0): 2.
+	Compactions int
+
+	// Logger receives what happens in the background: warnings and errors,
+	// and at debug level what Pebble says. Default (nil): nothing is logged.
+	Logger *slog.Logger
+}
+
+const (
+	defaultCacheBytes    = 64 << 20
+	defaultMemTableBytes = 64 << 20
+	minMemTableBytes     = 64 << 10
+	maxMemTableBytes     = 2 << 30 // Pebble's arenas are addressed with 32 bits.
+	defaultMaxOpenFiles  = 1000
+	defaultCompactions   = 2
+)
+
+// withDefaults returns the config with defaults filled in, or all its
+// mistakes at once.
+func (c Config) withDefaults() (Config, error) {
+	var mistakes []error
+	wrong := func(format string, args ...any) {
+		mistakes = append(mistakes, fmt.Errorf("pebble.Config: "+format, args...))
+	}
+	if c.Dir == "" {
+		wrong("Dir is empty: name a directory for the store")
+	}
+	if c.CacheBytes < 0 {
+		wrong("CacheBytes is %d: use 0 for the default or a positive number", c.CacheBytes)
+	}
+	if c.MemTableBytes != 0 && (c.MemTableBytes < minMemTableBytes || c.MemTableBytes > maxMemTableBytes) {
+		wrong("MemTableBytes is %d: use 0 for the default or %d to %d", c.MemTableBytes, minMemTableBytes, int64(maxMemTableBytes))
+	}
+	if c.MaxOpenFiles < 0 {
+		wrong("MaxOpenFiles is %d: use 0 for the default or a positive number", c.MaxOpenFiles)
+	}
+	if c.Compactions < 0 {
+		wrong("Compactions is %d: use 0 for the default or a positive number", c.Compactions)
+	}
+	if c.FS == nil {
+		c.FS = vfs.Default
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	orDefault(&c.CacheBytes, defaultCacheBytes)
+	orDefault(&c.MemTableBytes, defaultMemTableBytes)
+	orDefault(&c.MaxOpenFiles, defaultMaxOpenFiles)
+	orDefault(&c.Compactions, defaultCompactions)
+	return c, errors.Join(mistakes...)
+}
+
+func orDefault[N int | int64](n *N, def N) {
+	if *n == 0 {
+		*n = def
+	}
+}

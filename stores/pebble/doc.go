@@ -1,0 +1,31 @@
+// Package pebble is the default store: tables on local disk, in pure Go, on
+// github.com/cockroachdb/pebble. One worker has one store, which is one Pebble
+// instance in one directory.
+//
+// # What survives what
+//
+// Apply returns when the batch is in the operating system's hands: it survives
+// the end of the process, SIGKILL included. Flush returns when everything
+// applied is on the disk: it survives power loss. After power loss without
+// Flush a suffix of batches may be missing, each as a whole, and the changelog
+// supplies it. What is on disk is a prefix of the batches in the order in
+// which they were applied, and a position is in the batch of its data.
+//
+// Pebble itself offers two kinds of commit. With NoSync a batch stays in a
+// 32 KiB block of the process's memory until the block is full (record.LogWriter
+// in its source), so SIGKILL loses it; with Sync each commit waits for fsync.
+// This package commits with Sync over a file system that leaves fsync of the
+// write-ahead log out until Flush asks for it or the log is finished: the log
+// is written at each commit and costs a system call, not a disk's latency.
+// For the same reason the store stays below the format in which Pebble records
+// in the log how far it was synced (FormatWALSyncChunks): recovery would take
+// an unsynced tail for corruption.
+//
+// # When the disk fails
+//
+// Pebble panics when it cannot write its log. Here the store fails instead:
+// the failing write and everything after it return the error, nothing more
+// is written, and what was applied before is intact for the next process. A
+// disk that is full while tables are flushed in the background is logged, and
+// Apply waits for room once the memtables are full.
+package pebble
