@@ -1,0 +1,126 @@
+package rocksdb
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+
+	"github.com/linxGnu/grocksdb"
+)
+
+// Config says how to open a store.
+type Config struct {
+	// Dir is the directory of the store, made when missing. It belongs to
+	// one process at a time. Required.
+	Dir string
+	// CacheBytes bounds the memory of block cache and memtables together,
+	// outside the Go heap. Default (0): 128 MiB. At least 8 MiB.
+	CacheBytes int64
+	// MemTableBytes is how much is collected before it is written as a
+	// sorted table. Default (0): a quarter of CacheBytes, at most 64 MiB.
+	MemTableBytes int64
+	// MaxOpenFiles limits the files kept open. Default (0): 1000.
+	MaxOpenFiles int
+	// Background is how many flushes and compactions may run at once.
+	// Default (0): the number of CPUs, at most 4.
+	Background int
+	// Options, when set, may change RocksDB's options after the package has
+	// set its own. The write-ahead log must stay on.
+	Options func(*grocksdb.Options)
+}
+
+const (
+	defaultCacheBytes   = 128 << 20
+	minCacheBytes       = 8 << 20
+	maxMemTableBytes    = 64 << 20
+	defaultMaxOpenFiles = 1000
+	bloomBits           = 10 // one absent key in a hundred costs a read
+)
+
+// withDefaults returns the config with defaults filled in, or all its
+// mistakes at once.
+func (c Config) withDefaults() (Config, error) {
+	var errs []error
+	wrong := func(bad bool, format string, args ...any) {
+		if bad {
+			errs = append(errs, fmt.Errorf("rocksdb.Config: "+format, args...))
+		}
+	}
+	wrong(c.Dir == "", "Dir is empty: name a directory for the store")
+	wrong(c.CacheBytes != 0 && c.CacheBytes < minCacheBytes, "CacheBytes is %d: use 0 for the default or at least %d", c.CacheBytes, minCacheBytes)
+	wrong(c.MemTableBytes < 0, "MemTableBytes is negative")
+	wrong(c.MaxOpenFiles < 0, "MaxOpenFiles is negative")
+	wrong(c.Background < 0, "Background is negative")
+	if c.CacheBytes == 0 {
+		c.CacheBytes = defaultCacheBytes
+	}
+	if c.MemTableBytes == 0 {
+		c.MemTableBytes = min(c.CacheBytes/4, maxMemTableBytes)
+	}
+	if c.MaxOpenFiles == 0 {
+		c.MaxOpenFiles = defaultMaxOpenFiles
+	}
+	if c.Background == 0 {
+		c.Background = min(runtime.NumCPU(), 4)
+	}
+	return c, errors.Join(errs...)
+}
+
+// An engine is RocksDB's own objects, which nobody but us frees.
+type engine struct {
+	db    *grocksdb.DB
+	opts  *grocksdb.Options
+	table *grocksdb.BlockBasedTableOptions
+	cache *grocksdb.Cache
+	read  *grocksdb.ReadOptions
+	scan  *grocksdb.ReadOptions
+	write *grocksdb.WriteOptions
+}
+
+func newEngine(c Config) *engine {
+	e := &engine{
+		opts:  grocksdb.NewDefaultOptions(),
+		table: grocksdb.NewDefaultBlockBasedTableOptions(),
+		cache: grocksdb.NewLRUCache(uint64(c.CacheBytes)),
+		read:  grocksdb.NewDefaultReadOptions(),
+		scan:  grocksdb.NewDefaultReadOptions(),
+		write: grocksdb.NewDefaultWriteOptions(),
+	}
+	e.table.SetBlockCache(e.cache)
+	e.table.SetFilterPolicy(grocksdb.NewBloomFilter(bloomBits))
+	e.table.SetCacheIndexAndFilterBlocks(true)
+	e.table.SetPinL0FilterAndIndexBlocksInCache(true)
+	e.table.SetFormatVersion(5)
+	e.opts.SetCreateIfMissing(true)
+	e.opts.SetBlockBasedTableFactory(e.table)
+	e.opts.SetCompression(grocksdb.LZ4Compression)
+	e.opts.SetWriteBufferSize(uint64(c.MemTableBytes))
+	e.opts.SetMaxWriteBufferNumber(3)
+	e.opts.SetDbWriteBufferSize(uint64(c.CacheBytes / 2))
+	e.opts.SetMaxOpenFiles(c.MaxOpenFiles)
+	e.opts.SetMaxBackgroundJobs(c.Background)
+	e.opts.SetLevelCompactionDynamicLevelBytes(true)
+	e.opts.SetBytesPerSync(1 << 20)
+	e.opts.SetKeepLogFileNum(2)
+	// A tail of the log that was not synced before power loss ends the log;
+	// it is not corruption.
+	e.opts.SetWALRecoveryMode(grocksdb.PointInTimeRecovery)
+	if c.Options != nil {
+		c.Options(e.opts)
+	}
+	// Scans must not push hot blocks out.
+	e.scan.SetFillCache(false)
+	return e
+}
+
+func (e *engine) close() {
+	if e.db != nil {
+		e.db.Close()
+	}
+	e.write.Destroy()
+	e.scan.Destroy()
+	e.read.Destroy()
+	e.opts.Destroy()
+	e.table.Destroy()
+	e.cache.Destroy()
+}

@@ -1,0 +1,217 @@
+package rocksdb
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/linxGnu/grocksdb"
+
+	"github.com/weirstream/weir/core/store"
+)
+
+// A Store keeps spaces in RocksDB. Its methods may be called from several
+// goroutines at once.
+//
+// Generations are known while the store is open, not across processes: the
+// directory's lock already keeps other processes out.
+type Store struct {
+	e *engine
+
+	mu      sync.RWMutex // held for writing by what changes ownership
+	fence   store.Fence
+	catalog *catalog
+	readers map[store.Space]*reader
+	closed  bool
+	batches sync.Pool // of *batch
+	reads   sync.WaitGroup
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open opens the store in cfg.Dir, or makes one. It fails with
+// store.ErrLocked when another process has it, and with store.ErrCorrupt when
+// it cannot be read as a whole: then remove the directory, and changelogs
+// rebuild the tables.
+func Open(cfg Config) (*Store, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("making the directory of the store: %w", err)
+	}
+	e := newEngine(cfg)
+	if e.db, err = grocksdb.OpenDb(e.opts, cfg.Dir); err != nil {
+		e.close()
+		return nil, fmt.Errorf("opening the store in %s: %w", cfg.Dir, mark(err))
+	}
+	c, err := loadCatalog(e)
+	if err != nil {
+		e.close()
+		return nil, fmt.Errorf("opening the store in %s: %w", cfg.Dir, mark(err))
+	}
+	s := &Store{e: e, catalog: c, readers: make(map[store.Space]*reader)}
+	s.batches.New = func() any { return new(batch) }
+	return s, nil
+}
+
+// mark adds the sentinels that callers branch on. RocksDB's C interface has
+// only texts, which begin with the kind of the error.
+func mark(err error) error {
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	switch {
+	case strings.HasPrefix(text, "Corruption") || strings.Contains(text, "checksum mismatch"):
+		return fmt.Errorf("%w: %w", store.ErrCorrupt, err)
+	case strings.Contains(text, "/LOCK"):
+		return fmt.Errorf("%w: stop the other worker, or give this one a directory of its own: %w", store.ErrLocked, err)
+	}
+	return err
+}
+
+// Open implements store.Store.
+func (s *Store) Open(sp store.Space, gen store.Generation) (store.Reader, store.Position, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, store.Position{}, fmt.Errorf("opening %s: %w", sp, store.ErrClosed)
+	}
+	changed, err := s.fence.Open(sp, gen)
+	if err != nil {
+		return nil, store.Position{}, err
+	}
+	if changed {
+		s.end(sp, store.ErrFenced)
+		id, err := s.catalog.id(s.e, sp)
+		if err != nil {
+			s.fence.Release(sp, gen)
+			return nil, store.Position{}, fmt.Errorf("opening %s: %w", sp, mark(err))
+		}
+		s.readers[sp] = &reader{store: s, space: sp, id: id}
+	}
+	r := s.readers[sp]
+	pos, err := r.position()
+	if err != nil {
+		return nil, store.Position{}, err
+	}
+	return r, pos, nil
+}
+
+// end makes the present reader of a space fail.
+func (s *Store) end(sp store.Space, why error) {
+	if r := s.readers[sp]; r != nil {
+		err := fmt.Errorf("reading %s: %w", sp, why)
+		r.ended.Store(&err)
+		delete(s.readers, sp)
+	}
+}
+
+// Release implements store.Store.
+func (s *Store) Release(sp store.Space, gen store.Generation) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed && s.fence.Release(sp, gen) {
+		s.end(sp, store.ErrClosed)
+	}
+	return nil
+}
+
+// Apply implements store.Store: one write for all parts.
+func (s *Store) Apply(b *store.Batch) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return fmt.Errorf("applying a batch: %w", store.ErrClosed)
+	}
+	parts := b.Parts()
+	for i := range parts {
+		if err := s.fence.Check(parts[i].Space, parts[i].Generation); err != nil {
+			return err
+		}
+	}
+	if b.Empty() {
+		return nil
+	}
+	w, _ := s.batches.Get().(*batch)
+	w.reset()
+	for i := range parts {
+		w.part(s.catalog.ids[parts[i].Space], &parts[i])
+	}
+	err := w.write(s.e)
+	s.batches.Put(w)
+	if err != nil {
+		return fmt.Errorf("applying a batch: %w", mark(err))
+	}
+	return nil
+}
+
+// Drop implements store.Store: one range tombstone over entries and position.
+func (s *Store) Drop(sp store.Space, gen store.Generation) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return fmt.Errorf("dropping %s: %w", sp, store.ErrClosed)
+	}
+	if err := s.fence.Check(sp, gen); err != nil {
+		return err
+	}
+	id := s.catalog.ids[sp]
+	wb := grocksdb.NewWriteBatch()
+	defer wb.Destroy()
+	wb.DeleteRange(id.appendData(nil), id.appendEnd(nil))
+	if err := s.e.db.Write(s.e.write, wb); err != nil {
+		return fmt.Errorf("dropping %s: %w", sp, mark(err))
+	}
+	return nil
+}
+
+// Flush implements store.Store: it syncs the log.
+func (s *Store) Flush() error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return fmt.Errorf("flushing: %w", store.ErrClosed)
+	}
+	if err := s.e.db.FlushWAL(true); err != nil {
+		return fmt.Errorf("flushing: %w", mark(err))
+	}
+	return nil
+}
+
+// Close implements store.Store.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	for sp := range s.readers {
+		s.end(sp, store.ErrClosed)
+	}
+	s.mu.Unlock()
+	s.reads.Wait()
+	err := s.e.db.FlushWAL(true)
+	s.e.close()
+	if err != nil {
+		return fmt.Errorf("closing the store: %w", mark(err))
+	}
+	return nil
+}
+
+// Metrics returns RocksDB's statistics, for people. It is empty after Close.
+func (s *Store) Metrics() string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return ""
+	}
+	return s.e.db.GetProperty("rocksdb.stats")
+}
+
+var errMalformed = errors.New("the catalog has a malformed entry")
