@@ -47,7 +47,7 @@ func (s *Store) collect(pb *pebble.Batch, p *store.Part) error {
 			op = pb.SetDeferred(idLen+len(key), len(value))
 			copy(op.Value, value)
 		}
-		copy(id.appendData(op.Key[:0])[:idLen+len(key)][idLen:], key)
+		copy(id.appendData(op.Key[:0])[idLen:idLen+len(key)], key)
 		if err := op.Finish(); err != nil {
 			return err
 		}

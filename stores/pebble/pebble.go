@@ -28,6 +28,7 @@ type Store struct {
 	disk    *disk
 	lock    *pebble.Lock
 	batches sync.Pool // of *pebble.Batch
+	keys    sync.Pool // of *[]byte, for building keys
 
 	mu      sync.RWMutex // held for writing by what changes ownership
 	fence   store.Fence
@@ -79,6 +80,7 @@ func open(cfg Config, d *disk, lock *pebble.Lock) (*Store, error) {
 	}
 	d.sync.Store(false)
 	s := &Store{db: db, disk: d, lock: lock, catalog: c, readers: make(map[store.Space]*reader)}
+	s.keys.New = func() any { return new([]byte) }
 	s.batches.New = func() any { return db.NewBatch(pebble.WithMaxRetainedSizeBytes(maxKeptBatch)) }
 	return s, nil
 }

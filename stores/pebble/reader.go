@@ -40,15 +40,12 @@ func (r *reader) err() error {
 	return r.store.disk.err()
 }
 
-// keys are buffers for building keys.
-var keys = sync.Pool{New: func() any { return new([]byte) }} //nolint:gochecknoglobals // free memory, not state
-
 // Get implements store.Reader.
 func (r *reader) Get(key, dst []byte) ([]byte, bool, error) {
-	buf, _ := keys.Get().(*[]byte)
+	buf, _ := r.store.keys.Get().(*[]byte)
 	*buf = append(r.id.appendData((*buf)[:0]), key...)
 	dst, found, err := r.get(*buf, dst)
-	keys.Put(buf)
+	r.store.keys.Put(buf)
 	return dst, found, err
 }
 
