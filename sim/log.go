@@ -111,21 +111,30 @@ func (p *partition) lastData() int64 {
 	return p.start
 }
 
-// fold replays the committed records with start <= offset < to as a table.
-// Compaction is not seen: what it removes was superseded.
-func (p *partition) fold(to int64) map[string][]byte {
-	m := make(map[string][]byte)
+// fold replays the committed records before an offset as a table. It looks at
+// what compaction removed, too; moot are the keys of which it removed the
+// newest record, because a newer one is beyond the offset: a reader who comes
+// late does not see what they were.
+func (p *partition) fold(to int64) (table map[string][]byte, moot map[string]bool) {
+	table, moot = make(map[string][]byte), make(map[string]bool)
 	for at := p.start; at < to && at < p.end(); at++ {
 		e := &p.log[at]
-		switch {
-		case !e.committed():
-		case e.rec.Value == nil:
-			delete(m, string(e.rec.Key))
-		default:
-			m[string(e.rec.Key)] = e.rec.Value
+		if !e.committed() {
+			continue
+		}
+		k := string(e.rec.Key)
+		if e.rec.Value == nil {
+			delete(table, k)
+		} else {
+			table[k] = e.rec.Value
+		}
+		if e.gone {
+			moot[k] = true
+		} else if len(moot) > 0 {
+			delete(moot, k)
 		}
 	}
-	return m
+	return table, moot
 }
 
 // compact removes what a newer committed record of the same key supersedes,
