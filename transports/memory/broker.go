@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"fmt"
 	"sync"
 
 	"github.com/weirstream/weir/core/record"
@@ -118,11 +117,4 @@ func (b *Broker) notify() {
 		close(b.changed)
 		b.changed = nil
 	}
-}
-
-// String says what the broker holds, for messages of tests.
-func (b *Broker) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return fmt.Sprintf("memory.Broker(%d topics, %d groups)", len(b.topics), len(b.groups))
 }

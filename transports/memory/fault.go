@@ -1,6 +1,9 @@
 package memory
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // A Step is one step of a producer's round.
 type Step uint8
@@ -39,12 +42,13 @@ var ErrRefused = errors.New("memory: the broker refused")
 // any Transport, so that a test can bring about every outcome. Nil removes it.
 //
 // An error before the step (op.Done false) keeps the step from happening; one
-// after it (op.Done true) loses the answer. The producer is told the error
-// and not which of the two it was, as with a connection that broke. So either
-// at End is an Unknown outcome, unless the error is ErrRefused, which means
-// Aborted and is for before the step. An error that is runtime.ErrFenced is a
-// Fenced outcome. The hook may call the Broker; it must be safe for
-// concurrent use when several producers are.
+// after it (op.Done true) loses the answer. The producer cannot tell which of
+// the two it was, as with a connection that broke. So either at End is an
+// Unknown outcome. Before a step, an error that is ErrRefused or
+// runtime.ErrFenced is an answer of the broker instead: Aborted or Fenced.
+//
+// The hook may call the Broker; it must be safe for concurrent use when
+// several producers are.
 func (b *Broker) Fail(hook func(op Op) error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -67,5 +71,8 @@ func (b *Broker) try(op Op, do func() error) error {
 		return err
 	}
 	op.Done = true
-	return hook(op)
+	if err := hook(op); err != nil {
+		return fmt.Errorf("the answer was lost: %v", err) //nolint:errorlint // whatever it is, it is no answer
+	}
+	return nil
 }
