@@ -91,6 +91,7 @@ type loop[K, V any] struct {
 	events []Event[K, V] // those that wait
 	held   int           // records they are from, filtered ones between included
 	due    int64
+	bad    error         // of the last held record, which cannot be decoded
 	batch  []Event[K, V] // what the function has at hand
 
 	resume func() (request, bool) // nil when the function is not running
@@ -112,15 +113,16 @@ var errEnded = errors.New("weir: inbox has ended")
 func (l *loop[K, V]) Process(ctx topology.Context, r *record.Record) error {
 	l.engine.c = ctx
 	defer l.deactivate()
+	if l.bad != nil {
+		return l.fail(l.bad)
+	}
 	if err := l.start(); err != nil {
-		l.drop()
-		return err
+		return l.fail(err)
 	}
 	before := len(l.events)
 	l.engine.readOnly = readOnlyOperator
 	if err := l.run(&l.engine, r); err != nil {
-		l.drop()
-		return err
+		return l.reject(ctx.Now(), before, err)
 	}
 	if len(l.events) == 0 {
 		return nil
@@ -135,6 +137,23 @@ func (l *loop[K, V]) Process(ctx topology.Context, r *record.Record) error {
 	return l.handle()
 }
 
+// reject answers a record that its operators failed on. Those that wait must
+// not share its fate: it waits behind them, and fails alone in the next flush.
+func (l *loop[K, V]) reject(now int64, before int, err error) error {
+	if before == 0 {
+		return l.fail(err)
+	}
+	clear(l.events[before:])
+	l.events, l.bad, l.due = l.events[:before], err, now
+	l.held++
+	return nil
+}
+
+func (l *loop[K, V]) fail(err error) error {
+	l.drop()
+	return err
+}
+
 // Held returns how many records wait for their batch to fill.
 func (l *loop[K, V]) Held() int { return l.held }
 
@@ -145,7 +164,15 @@ func (l *loop[K, V]) Due() int64 { return l.due }
 func (l *loop[K, V]) Flush(ctx topology.Context) error {
 	l.engine.c = ctx
 	defer l.deactivate()
-	return l.handle()
+	bad := l.bad
+	if len(l.events) == 0 && bad != nil {
+		return l.fail(bad)
+	}
+	err := l.handle()
+	if err == nil && bad != nil {
+		l.bad, l.held = bad, 1
+	}
+	return err
 }
 
 // Close ends the function. What waits is forgotten.
@@ -161,7 +188,7 @@ func (l *loop[K, V]) deactivate() { l.engine.c = nil }
 
 func (l *loop[K, V]) drop() {
 	clear(l.events) // lets go of what the values point to
-	l.events, l.batch, l.held = l.events[:0], nil, 0
+	l.events, l.batch, l.held, l.bad = l.events[:0], nil, 0, nil
 }
 
 // handle gives the function what waits, as it asks for it. All of it is handled

@@ -212,7 +212,7 @@ type Policy struct {
 func DefaultPolicy() Policy { return Retry(4, 50*time.Millisecond, time.Second) }
 
 // Retry tries a record n more times, waiting backoff before the first and
-// twice as long before each further attempt, up to limit (0: no limit).
+// twice as long before each further attempt, up to limit (0: it stays the same).
 // Records behind it wait. What follows is Stop unless Then says otherwise:
 //
 //	weir.Retry(5, 100*time.Millisecond, 10*time.Second).Then(weir.DeadLetter("flights-dead"))
