@@ -177,7 +177,7 @@ func (p *plan) want(name string, kind TopicKind, n int32) {
 	p.internal = append(p.internal, InternalTopic{name, kind, n, InternalConfig(kind)})
 	if got := p.actual[name]; got != 0 && got != n {
 		p.problems = append(p.problems, Problem{fmt.Sprintf("%s topic %q", kind, name),
-			fmt.Sprintf("has %d partitions but the application needs %d, as many as its sources have", got, n),
+			fmt.Sprintf("has %d partitions but the application needs %d", got, n),
 			"its keys would be looked for in other partitions: set the old number of partitions again, or `reset` the application and start it from the beginning"})
 	}
 }
