@@ -102,7 +102,7 @@ func defaults() config {
 		workers: 1, partitions: 4, byTopic: make(map[string]int32),
 		start:          time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC),
 		commitInterval: 100 * time.Millisecond,
-		session:        15 * time.Second, revokeBudget: 30 * time.Second, txnTimeout: 10 * time.Second,
+		session:        15 * time.Second, revokeBudget: 30 * time.Second, txnTimeout: time.Minute,
 		fetchRecords: 1000, workRecords: 2048, restoreRecords: 1000,
 		maxSteps: 2_000_000, patience: 24 * time.Hour,
 		logger: slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.Level(100)})),

@@ -101,6 +101,9 @@ func (j *roundJob) decided(o worker.Outcome, err error) bool {
 
 func (j *roundJob) step() bool {
 	s := j.p.s
+	if f := s.hooks.stage; f != nil && f(j) {
+		return false
+	}
 	switch j.stage {
 	case stageBegin:
 		j.fault = s.nextFault(j.p)

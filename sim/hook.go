@@ -16,11 +16,12 @@ type hooks struct {
 	// have up to most records.
 	limit func(most int) int
 	// fault is asked for each commit.
-	fault func(p *process) Fault
+	fault    func(p *process) Fault
 	event    func(p *process, ev worker.Event) worker.Event
 	effect   func(p *process, ev worker.Event, e worker.Effect) worker.Effect
 	after    func(p *process, ev worker.Event)
 	round    func(j *roundJob)
+	stage    func(j *roundJob) bool // true: the stage is done differently
 	batch    func(p *process, b *store.Batch)
 	restored func(rs []record.Record) []record.Record
 	logEnd   func(p *partition) int64
