@@ -13,6 +13,10 @@ import (
 	"time"
 )
 
+// rebalance is the rebalance timeout of the workers: short, as it bounds what a
+// rebalance that gets stuck costs.
+const rebalance = 15 * time.Second
+
 // A crew is the worker processes of a demo.
 type crew struct {
 	d       *demo
@@ -66,7 +70,8 @@ func (c *crew) launch(p *process) error {
 	p.cmd = exec.Command(c.command, "worker",
 		"--brokers", strings.Join(c.d.e.Settings.Brokers, ","),
 		"--store", c.d.o.store, "--guarantee", "exactly-once",
-		"--state-dir", p.stateDir, "--session-timeout", c.d.o.session.String())
+		"--state-dir", p.stateDir, "--session-timeout", c.d.o.session.String(),
+		"--rebalance-timeout", rebalance.String())
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	ownGroup(p.cmd)
 	p.exited = make(chan struct{})
@@ -127,7 +132,10 @@ func (c *crew) stop(ctx context.Context) error {
 				errs = append(errs, fmt.Errorf("%s did not stop well: %w", p.name, p.err))
 			}
 		case <-ctx.Done():
-			errs = append(errs, fmt.Errorf("%s does not stop", p.name))
+			// Its log shall tell what it waits for.
+			_ = p.cmd.Process.Signal(syscall.SIGQUIT)
+			<-p.exited
+			errs = append(errs, fmt.Errorf("%s does not stop; what its goroutines do is at the end of %s", p.name, c.d.logPath(p.name)))
 		}
 	}
 	return errors.Join(errs...)

@@ -98,9 +98,9 @@ func (e *Env) stateDir() string {
 
 // A GroupAdmin knows about consumer groups. The Kafka transport is one.
 type GroupAdmin interface {
-	// GroupMembers describes the active members of a group; a group that
-	// does not exist has none.
-	GroupMembers(ctx context.Context, group string) ([]string, error)
+	// GroupMembers describes the active members of a group, ordered; a
+	// group that does not exist has none.
+	GroupMembers(ctx context.Context, group string) ([]kafka.GroupMember, error)
 	// GroupOffsets returns the committed offsets of a group.
 	GroupOffsets(ctx context.Context, group string) (map[record.TopicPartition]int64, error)
 	// DeleteGroup deletes a group with its offsets; deleting one that does

@@ -133,9 +133,13 @@ func (e *Env) refuseActive(ctx context.Context, groups GroupAdmin) error {
 	if err != nil {
 		return err
 	}
+	names := make([]string, len(members))
+	for i, m := range members {
+		names[i] = m.String()
+	}
 	if len(members) > 0 {
 		return fmt.Errorf("%w: %s; stop all workers of %q first (killed ones count until their session times out)",
-			ErrActive, strings.Join(members, ", "), e.App.Name())
+			ErrActive, strings.Join(names, ", "), e.App.Name())
 	}
 	return nil
 }

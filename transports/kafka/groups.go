@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -12,10 +13,26 @@ import (
 	"github.com/weirstream/weir/core/record"
 )
 
-// GroupMembers describes the active members of a consumer group, ordered; a
-// group that does not exist has none.
-func (t *Transport) GroupMembers(ctx context.Context, group string) ([]string, error) {
-	var members []string
+// A GroupMember is an active member of a consumer group.
+type GroupMember struct {
+	// ID is the member ID, Instance the name of a static member or empty,
+	// and Host where the broker sees it.
+	ID, Instance, Host string
+	// Assigned are its partitions, ordered.
+	Assigned []record.TopicPartition
+}
+
+func (m GroupMember) String() string {
+	if m.Instance != "" {
+		return m.Instance + " at " + m.Host
+	}
+	return m.ID + " at " + m.Host
+}
+
+// GroupMembers describes the active members of a consumer group, ordered by
+// member ID; a group that does not exist has none.
+func (t *Transport) GroupMembers(ctx context.Context, group string) ([]GroupMember, error) {
+	var members []GroupMember
 	err := retry(ctx, func() error {
 		described, err := t.adm.DescribeGroups(ctx, group)
 		if err != nil {
@@ -27,19 +44,31 @@ func (t *Transport) GroupMembers(ctx context.Context, group string) ([]string, e
 		}
 		members = members[:0]
 		for _, m := range d.Members {
-			name := m.MemberID
-			if m.InstanceID != nil {
-				name = *m.InstanceID
-			}
-			members = append(members, fmt.Sprintf("%s at %s", name, m.ClientHost))
+			members = append(members, memberOf(m))
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("kafka: describe group %s: %w", group, err)
 	}
-	slices.Sort(members)
+	slices.SortFunc(members, func(a, b GroupMember) int { return strings.Compare(a.ID, b.ID) })
 	return members, nil
+}
+
+func memberOf(d kadm.DescribedGroupMember) GroupMember {
+	m := GroupMember{ID: d.MemberID, Host: d.ClientHost}
+	if d.InstanceID != nil {
+		m.Instance = *d.InstanceID
+	}
+	if a, ok := d.Assigned.AsConsumer(); ok {
+		for _, t := range a.Topics {
+			for _, p := range t.Partitions {
+				m.Assigned = append(m.Assigned, record.TopicPartition{Topic: t.Topic, Partition: p})
+			}
+		}
+	}
+	slices.SortFunc(m.Assigned, record.TopicPartition.Compare)
+	return m
 }
 
 // GroupOffsets returns the committed offsets of a group, without waiting for
