@@ -46,7 +46,7 @@ func wantErr(t *testing.T, err, target error) {
 // "key" alone for a tombstone.
 func recs(words string) []record.Record {
 	var out []record.Record
-	for _, w := range strings.Fields(words) {
+	for w := range strings.FieldsSeq(words) {
 		k, v, ok := strings.Cut(w, "=")
 		r := record.Record{Key: []byte(k), Time: record.NoTime}
 		if ok {
@@ -314,6 +314,26 @@ func TestCompactionLeavesGaps(t *testing.T) {
 	must(t, b.Compact(log0, true))
 	wantFetch(t, b, log0, 0, 0, "1:b=1 8:a=open next=10")
 	wantErr(t, b.Compact(in0, false), ErrPolicy)
+}
+
+func TestCompactionRemovesAbortedRecords(t *testing.T) {
+	t.Parallel()
+	b := newTestBroker(t)
+	p := b.InitProducer("p")
+	putTxn(t, b, p, log0, "a=1")
+	must(t, b.EndTxn(p, false))
+	put(t, b, log0, "b=1")
+	for _, drop := range []bool{false, true} {
+		must(t, b.Compact(log0, drop))
+		all, err := b.FetchUncommitted(log0, 0, 0)
+		must(t, err)
+		if got, want := show(all), "2:b=1 next=3"; got != want {
+			t.Fatalf("%s; want %s", got, want)
+		}
+	}
+	if n := len(b.topics["log"].parts[0].entries); n != 1 {
+		t.Fatalf("%d entries left; the marker has nothing to end", n)
+	}
 }
 
 func TestCompactedTopicsWantKeys(t *testing.T) {

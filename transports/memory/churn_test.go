@@ -27,7 +27,7 @@ func churn(t *testing.T, r *rand.Rand) {
 	for range 30 {
 		switch n := r.IntN(10); {
 		case n < 4 && len(members) < 5 || len(members) == 0:
-			members = append(members, s.join(s.connect(), "g"))
+			members = append(members, s.join(s.connect()))
 		case n < 6:
 			i := pick()
 			members[i].leave()

@@ -70,7 +70,7 @@ func TestOutcomes(t *testing.T) {
 		t.Run(fmt.Sprintf("%q/%v/done=%v/%v", c.id, c.step, c.done, c.err), func(t *testing.T) {
 			t.Parallel()
 			s, b := newSuite(t)
-			m := s.join(s.tr, "g")
+			m := s.join(s.tr)
 			m.waitOwned(4)
 			p := s.producer(c.id)
 			fired := 0
@@ -103,7 +103,7 @@ func TestOutcomes(t *testing.T) {
 			if c.visible {
 				want = "a b"
 			}
-			s.wantLog("out", 0, s.end("out", 0), want)
+			s.wantOut(0, s.end(), want)
 			if open := b.OpenTxns(); len(open) != 0 {
 				t.Fatalf("still open: %v", open)
 			}
@@ -114,7 +114,7 @@ func TestOutcomes(t *testing.T) {
 func TestStepsOfARound(t *testing.T) {
 	t.Parallel()
 	s, b := newSuite(t)
-	m := s.join(s.tr, "g")
+	m := s.join(s.tr)
 	m.waitOwned(4)
 	var steps []string
 	b.Fail(func(op Op) error {
@@ -152,7 +152,7 @@ func TestOffsetsOnlyFaults(t *testing.T) {
 		{false, ErrRefused, runtime.Aborted, ""},
 	} {
 		s, b := newSuite(t)
-		m := s.join(s.tr, "g")
+		m := s.join(s.tr)
 		m.waitOwned(4)
 		b.Fail(func(op Op) error {
 			if op.Done == c.done {
@@ -183,7 +183,7 @@ func TestAbortThatFailsIsMadeUpFor(t *testing.T) {
 		t.Fatalf("open: %v", open)
 	}
 	s.send(p, words("out", 0, "b"))
-	s.wantLog("out", 0, 4, "b")
+	s.wantOut(0, 4, "b")
 }
 
 func TestTransactionTimeoutIsAnAbort(t *testing.T) {
@@ -199,7 +199,7 @@ func TestTransactionTimeoutIsAnAbort(t *testing.T) {
 	s.commit(p, runtime.Aborted, runtime.Commit{Records: [][]record.Record{words("out", 0, "a")}})
 	b.Fail(nil)
 	s.send(p, words("out", 0, "b"))
-	s.wantLog("out", 0, 4, "b")
+	s.wantOut(0, 4, "b")
 }
 
 func TestCommitWhoseContextIsOverAborts(t *testing.T) {
@@ -227,7 +227,7 @@ func TestCommittedWaitsForPendingTransactions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newSuite(t)
-		m := s.join(s.tr, "g")
+		m := s.join(s.tr)
 		m.waitOwned(4)
 		p := s.producer("p")
 		b.Fail(func(op Op) error {
@@ -285,9 +285,9 @@ func TestZombie(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, b := newSuite(t)
-		a := s.join(s.tr, "g")
+		a := s.join(s.tr)
 		a.waitOwned(4)
-		c := s.join(s.connect(), "g")
+		c := s.join(s.connect())
 		a.waitOwned(2)
 		c.waitOwned(2)
 		id, generation := a.group.Member()
@@ -328,7 +328,7 @@ func TestZombie(t *testing.T) {
 			Records: [][]record.Record{words("out", 0, "b")},
 			Group:   a.group, Offsets: map[record.TopicPartition]runtime.Offset{a.parts()[0]: {At: 4}},
 		})
-		s.wantLog("out", 0, s.end("out", 0), "b")
+		s.wantOut(0, s.end(), "b")
 		s.close(a, c)
 	})
 }
@@ -354,7 +354,7 @@ func (m *testMember) parts() []record.TopicPartition {
 func TestCommitUnderOldGeneration(t *testing.T) {
 	t.Parallel()
 	s, b := newSuite(t)
-	a := s.join(s.tr, "g")
+	a := s.join(s.tr)
 	a.waitOwned(4)
 	_, generation := a.group.Member()
 	mine := a.parts()[:1]
@@ -365,7 +365,7 @@ func TestCommitUnderOldGeneration(t *testing.T) {
 		Group:   a.group, Offsets: map[record.TopicPartition]runtime.Offset{mine[0]: {At: 3}},
 		Claim: func() error {
 			if claims++; claims == 1 {
-				c = s.join(s.connect(), "g")
+				c = s.join(s.connect())
 				c.waitOwned(2)
 			}
 			return nil
@@ -376,108 +376,4 @@ func TestCommitUnderOldGeneration(t *testing.T) {
 	}
 	wantErr(t, b.Commit("g", Membership{b.Group("g").Members[0], generation}, offsets("1")), ErrIllegalGeneration)
 	wantErr(t, b.Commit("g", Membership{}, offsets("1")), ErrUnknownMember)
-}
-
-// TestStuckMemberIsExpelled: who does not come back from Revoked within the
-// rebalance timeout is put out, and the group goes on without it.
-func TestStuckMemberIsExpelled(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s, _ := newSuite(t)
-		a := s.join(s.tr, "g")
-		a.waitOwned(4)
-		asked, let := make(chan []record.TopicPartition, 1), make(chan struct{})
-		var spent time.Duration
-		a.onRevoked(func(ctx context.Context, parts []record.TopicPartition) {
-			start := time.Now()
-			<-ctx.Done()
-			spent = time.Since(start)
-			asked <- parts
-			<-let
-		})
-		start := time.Now()
-		c := s.join(s.connect(), "g")
-		parts := <-asked
-		if spent != 30*time.Second {
-			t.Fatalf("budget was %v", spent)
-		}
-		d := s.join(s.connect(), "g")
-		s.owners.drop(a.name)
-		c.waitOwned(2)
-		d.waitOwned(2)
-		if took := time.Since(start); took < time.Minute || took > 2*time.Minute {
-			t.Fatalf("expelled after %v", took)
-		}
-		a.onRevoked(nil)
-		close(let)
-		rest := slices.DeleteFunc([]record.TopicPartition{in0, tpOf("in", 1), tpOf("in", 2), tpOf("in", 3)},
-			func(tp record.TopicPartition) bool { return slices.Contains(parts, tp) })
-		a.waitHeard(fmt.Sprint("lost ", rest))
-		a.waitOwned(1)
-		s.close(a, c, d)
-	})
-}
-
-func TestStaticMemberIsReplaced(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		s, b := newSuite(t)
-		a := s.joinWith(s.tr, "g", runtime.GroupConfig{InstanceID: "i"})
-		a.waitOwned(4)
-		s.owners.drop(a.name)
-		c := s.joinWith(s.connect(), "g", runtime.GroupConfig{InstanceID: "i"})
-		c.waitOwned(4)
-		a.waitOwned(0)
-		s.is(a.group.Commit(s.ctx, nil, offsets("1")), runtime.ErrFenced)
-		synctest.Wait()
-		if g := b.Group("g"); len(g.Members) != 1 || !g.Stable {
-			t.Fatalf("%+v", g)
-		}
-		s.close(a, c)
-	})
-}
-
-func TestTopicsThatComeAndGo(t *testing.T) {
-	t.Parallel()
-	s, b := newSuite(t)
-	a := s.join(s.tr, "g")
-	a.waitOwned(4)
-	b.DeleteTopic("in")
-	a.waitOwned(0)
-	s.ok(b.CreateTopic("in", runtime.TopicSpec{Partitions: 6, Replicas: 1}))
-	a.waitOwned(6)
-}
-
-// broken is an assignor that fails, or gives a partition twice.
-type broken struct {
-	evenly
-	plan map[string][]record.TopicPartition
-}
-
-func (a broken) Assign(members map[string]runtime.Member, _ map[string]int32) (map[string][]record.TopicPartition, error) {
-	if a.plan == nil {
-		return nil, errBroken
-	}
-	for id := range members {
-		return map[string][]record.TopicPartition{id: {in0, in0}}, nil
-	}
-	return nil, nil
-}
-
-func TestBrokenAssignorAssignsNothing(t *testing.T) {
-	t.Parallel()
-	for _, assignor := range []runtime.Assignor{broken{}, broken{plan: map[string][]record.TopicPartition{}}} {
-		synctest.Test(t, func(t *testing.T) {
-			s, b := newSuite(t)
-			a := s.joinWith(s.tr, "g", runtime.GroupConfig{Assignor: assignor})
-			synctest.Wait()
-			if g := b.Group("g"); !g.Stable || g.Generation != 0 || len(a.parts()) != 0 {
-				t.Fatalf("%+v %v", g, a.parts())
-			}
-			if id, _ := a.group.Member(); id != "" {
-				t.Fatalf("member %s without a generation", id)
-			}
-			s.close(a)
-		})
-	}
 }

@@ -111,15 +111,15 @@ func (f *fetcher) read(maxRecords int) (batches []runtime.Batch, changed <-chan 
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l := limits{records: maxRecords, bytes: f.bytes}
-	var gone, first, last []record.TopicPartition
+	var gone, later, done []record.TopicPartition
 	for _, tp := range f.order {
 		if f.paused[tp] || maxRecords > 0 && l.records <= 0 || l.bytes <= 0 {
-			first = append(first, tp)
+			later = append(later, tp)
 			continue
 		}
 		batch, ok := f.readOne(tp, l)
 		if !ok {
-			first = append(first, tp)
+			later = append(later, tp)
 			continue
 		}
 		batches = append(batches, batch)
@@ -129,9 +129,9 @@ func (f *fetcher) read(maxRecords int) (batches []runtime.Batch, changed <-chan 
 		}
 		l.records -= len(batch.Records)
 		l.bytes -= weight(batch.Records)
-		last = append(last, tp)
+		done = append(done, tp)
 	}
-	f.order = append(first, last...)
+	f.order = slices.Concat(later, done)
 	f.Remove(gone)
 	return batches, b.wait()
 }

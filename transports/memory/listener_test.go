@@ -30,15 +30,16 @@ type testMember struct {
 
 var _ runtime.Listener = (*testMember)(nil)
 
-func (s *suite) join(tr runtime.Transport, group string) *testMember {
+// join joins group g, to read topic in.
+func (s *suite) join(tr runtime.Transport) *testMember {
 	s.Helper()
-	return s.joinWith(tr, group, runtime.GroupConfig{})
+	return s.joinWith(tr, runtime.GroupConfig{})
 }
 
-func (s *suite) joinWith(tr runtime.Transport, group string, cfg runtime.GroupConfig) *testMember {
+func (s *suite) joinWith(tr runtime.Transport, cfg runtime.GroupConfig) *testMember {
 	s.Helper()
 	m := &testMember{s: s, name: s.owners.name(), changed: make(chan struct{}), owned: make(map[record.TopicPartition]bool)}
-	cfg.Group, cfg.Topics = group, []string{"in"}
+	cfg.Group, cfg.Topics = "g", []string{"in"}
 	if cfg.Assignor == nil {
 		cfg.Assignor = evenly{}
 	}
@@ -157,7 +158,7 @@ func (m *testMember) waitOwned(n int) {
 // leave leaves the group, having given all up.
 func (m *testMember) leave() {
 	m.s.Helper()
-	m.s.owners.drop(m.name)
+	m.s.owners.leaves(m.name)
 	m.s.ok(m.group.Leave(m.s.ctx))
 }
 

@@ -53,7 +53,7 @@ func (t *Transport) Join(ctx context.Context, cfg runtime.GroupConfig, l runtime
 		return nil, err
 	}
 	g.m = t.broker.join(cfg)
-	go g.run()
+	go g.run() //nolint:contextcheck // a membership outlives the call that began it
 	return g, nil
 }
 

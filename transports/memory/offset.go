@@ -2,6 +2,7 @@ package memory
 
 import (
 	"fmt"
+	"maps"
 
 	"github.com/weirstream/weir/core/record"
 	"github.com/weirstream/weir/runtime"
@@ -44,9 +45,7 @@ func (b *Broker) Commit(groupID string, m Membership, offsets map[record.TopicPa
 			return err
 		}
 	}
-	for tp, c := range b.commitments(offsets) {
-		g.offsets[tp] = c
-	}
+	maps.Copy(g.offsets, b.commitments(offsets))
 	b.notify()
 	return nil
 }

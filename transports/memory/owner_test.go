@@ -12,6 +12,7 @@ import (
 type owners struct {
 	mu   sync.Mutex
 	held map[record.TopicPartition]string
+	gone map[string]bool
 	n    int
 	errs []string
 }
@@ -32,6 +33,9 @@ func (o *owners) of(tp record.TopicPartition) string {
 func (o *owners) take(name string, parts []record.TopicPartition) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.gone[name] {
+		return
+	}
 	for _, tp := range parts {
 		if other := o.held[tp]; other != "" {
 			o.errs = append(o.errs, fmt.Sprintf("%v given to %s while %s has it", tp, name, other))
@@ -50,6 +54,18 @@ func (o *owners) give(name string, parts []record.TopicPartition) {
 	}
 }
 
+// leaves says that whatever the member has or may yet be given is free.
+func (o *owners) leaves(name string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.gone == nil {
+		o.gone = make(map[string]bool)
+	}
+	o.gone[name] = true
+	maps.DeleteFunc(o.held, func(_ record.TopicPartition, owner string) bool { return owner == name })
+}
+
+// drop says that what the member has is free.
 func (o *owners) drop(name string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 )
 
 func suiteGroupOfOne(s *suite) {
-	m := s.join(s.tr, "g")
+	m := s.join(s.tr)
 	m.waitOwned(4)
 	id, generation := m.group.Member()
 	if id == "" || generation < 1 {
@@ -25,12 +25,12 @@ func suiteGroupOfOne(s *suite) {
 }
 
 func suiteGroupGrowsAndShrinks(s *suite) {
-	a := s.join(s.tr, "g")
+	a := s.join(s.tr)
 	a.waitOwned(4)
-	b := s.join(s.connect(), "g")
+	b := s.join(s.connect())
 	a.waitOwned(2)
 	b.waitOwned(2)
-	c := s.join(s.connect(), "g")
+	c := s.join(s.connect())
 	c.waitOwned(1)
 	a.leave()
 	b.waitOwned(2)
@@ -43,7 +43,7 @@ func suiteGroupGrowsAndShrinks(s *suite) {
 }
 
 func suiteRevokedCommits(s *suite) {
-	a := s.join(s.tr, "g")
+	a := s.join(s.tr)
 	a.waitOwned(4)
 	let := make(chan struct{})
 	asked := make(chan []record.TopicPartition, 1)
@@ -51,7 +51,7 @@ func suiteRevokedCommits(s *suite) {
 		asked <- parts
 		<-let
 	})
-	b := s.join(s.connect(), "g")
+	b := s.join(s.connect())
 	parts := <-asked
 	// Until Revoked returns, the partitions are still ours to commit.
 	p := s.producer("p")
@@ -79,30 +79,30 @@ func suiteRevokedCommits(s *suite) {
 }
 
 func suiteRevokeBudget(s *suite) {
-	a := s.joinWith(s.tr, "g", runtime.GroupConfig{RevokeBudget: 50 * time.Millisecond})
+	a := s.joinWith(s.tr, runtime.GroupConfig{RevokeBudget: 50 * time.Millisecond})
 	a.waitOwned(4)
 	a.onRevoked(func(ctx context.Context, _ []record.TopicPartition) { <-ctx.Done() })
-	b := s.join(s.connect(), "g")
+	b := s.join(s.connect())
 	b.waitOwned(2)
 	a.waitOwned(2)
 }
 
 func suiteCommittedOutlives(s *suite) {
-	a := s.join(s.tr, "g")
+	a := s.join(s.tr)
 	a.waitOwned(4)
 	s.ok(a.group.Commit(s.ctx, nil, map[record.TopicPartition]runtime.Offset{tpOf("in", 0): {At: 3}}))
 	a.leave()
-	b := s.join(s.connect(), "g")
+	b := s.join(s.connect())
 	b.waitOwned(4)
 	b.wantCommitted("in/0:3")
 }
 
 func suiteLeaveIsSilent(s *suite) {
-	a := s.join(s.tr, "g")
+	a := s.join(s.tr)
 	a.waitOwned(4)
 	a.leave()
 	calls := a.calls()
-	b := s.join(s.connect(), "g")
+	b := s.join(s.connect())
 	b.waitOwned(4)
 	if n := a.calls(); n != calls {
 		s.Fatalf("%d calls of the listener after leaving", n-calls)
@@ -116,7 +116,7 @@ func suiteLeaveIsSilent(s *suite) {
 
 func suiteClose(s *suite) {
 	tr := s.connect()
-	m := s.join(tr, "g")
+	m := s.join(tr)
 	m.waitOwned(4)
 	f, err := tr.Fetcher(runtime.FetchConfig{})
 	s.ok(err)
@@ -131,5 +131,5 @@ func suiteClose(s *suite) {
 	if _, err := tr.Topics(s.ctx); err == nil {
 		s.Fatal("a closed transport answers")
 	}
-	s.join(s.tr, "g").waitOwned(4)
+	s.join(s.tr).waitOwned(4)
 }

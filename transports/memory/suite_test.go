@@ -94,7 +94,7 @@ func tpOf(topic string, p int32) record.TopicPartition {
 // words makes records for one partition, one for each word.
 func words(topic string, p int32, text string) []record.Record {
 	var rs []record.Record
-	for _, w := range strings.Fields(text) {
+	for w := range strings.FieldsSeq(text) {
 		rs = append(rs, record.Record{Topic: topic, Partition: p, Time: 1, Key: []byte(w), Value: []byte(w)})
 	}
 	return rs
@@ -118,9 +118,9 @@ func (s *suite) commit(p runtime.Producer, want runtime.Outcome, c runtime.Commi
 	return res
 }
 
-func (s *suite) send(p runtime.Producer, rs ...[]record.Record) runtime.Result {
+func (s *suite) send(p runtime.Producer, rs ...[]record.Record) {
 	s.Helper()
-	return s.commit(p, runtime.Committed, runtime.Commit{Records: rs})
+	s.commit(p, runtime.Committed, runtime.Commit{Records: rs})
 }
 
 func (s *suite) fetcher(at map[record.TopicPartition]int64) runtime.Fetcher {
@@ -172,10 +172,10 @@ func (s *suite) read(f runtime.Fetcher, until map[record.TopicPartition]int64) m
 	return got
 }
 
-// wantLog reads a partition up to an offset and compares the keys.
-func (s *suite) wantLog(topic string, p int32, end int64, keys string) {
+// wantOut reads a partition of topic out up to an offset and compares the keys.
+func (s *suite) wantOut(p int32, end int64, keys string) {
 	s.Helper()
-	tp := tpOf(topic, p)
+	tp := tpOf("out", p)
 	f := s.fetcher(map[record.TopicPartition]int64{tp: 0})
 	defer f.Close()
 	got := s.read(f, map[record.TopicPartition]int64{tp: end})[tp]
@@ -184,10 +184,10 @@ func (s *suite) wantLog(topic string, p int32, end int64, keys string) {
 	}
 }
 
-// end is the high watermark of a partition.
-func (s *suite) end(topic string, p int32) int64 {
+// end is the high watermark of out/0.
+func (s *suite) end() int64 {
 	s.Helper()
-	tp := tpOf(topic, p)
+	tp := tpOf("out", 0)
 	ranges, err := s.tr.Offsets(s.ctx, []record.TopicPartition{tp})
 	s.ok(err)
 	return ranges[tp].End
@@ -239,7 +239,7 @@ func suiteTransaction(s *suite) {
 		Records: [][]record.Record{words("out", 0, "a b"), words("out", 1, "x"), words("out", 0, "c")},
 		Claim: func() error {
 			// The records are there but nobody may see them yet.
-			if end := s.end("out", 0); end != 3 {
+			if end := s.end(); end != 3 {
 				return fmt.Errorf("end %d", end)
 			}
 			ctx, cancel := context.WithCancel(s.ctx)
@@ -254,8 +254,8 @@ func suiteTransaction(s *suite) {
 		s.Fatalf("next %v; want %v", res.Next, want)
 	}
 	s.send(p, words("out", 0, "d")) // offset 4: a marker is at 3
-	s.wantLog("out", 0, 5, "a b c d")
-	s.wantLog("out", 1, 1, "x")
+	s.wantOut(0, 5, "a b c d")
+	s.wantOut(1, 1, "x")
 }
 
 func suiteClaimRefused(s *suite) {
@@ -267,7 +267,7 @@ func suiteClaimRefused(s *suite) {
 	})
 	s.is(res.Err, refusal)
 	s.send(p, words("out", 0, "c")) // offset 3: the marker of the abort is at 2
-	s.wantLog("out", 0, 4, "c")
+	s.wantOut(0, 4, "c")
 	s.commit(p, runtime.Fenced, runtime.Commit{
 		Records: [][]record.Record{words("out", 0, "d")},
 		Claim:   func() error { return runtime.ErrFenced },
@@ -276,16 +276,16 @@ func suiteClaimRefused(s *suite) {
 
 func suiteIdempotent(s *suite) {
 	p := s.producer("")
-	m := s.join(s.tr, "g")
+	m := s.join(s.tr)
 	m.waitOwned(4)
 	res := s.commit(p, runtime.Committed, runtime.Commit{
 		Records: [][]record.Record{words("out", 0, "a b")},
 		Group:   m.group, Offsets: map[record.TopicPartition]runtime.Offset{tpOf("in", 0): {At: 5, Metadata: "m"}},
 	})
-	if res.Next[tpOf("out", 0)] != 2 || s.end("out", 0) != 2 {
-		s.Fatalf("next %v, end %d: no marker is expected", res.Next, s.end("out", 0))
+	if res.Next[tpOf("out", 0)] != 2 || s.end() != 2 {
+		s.Fatalf("next %v, end %d: no marker is expected", res.Next, s.end())
 	}
-	s.wantLog("out", 0, 2, "a b")
+	s.wantOut(0, 2, "a b")
 	m.wantCommitted("in/0:5m")
 	// Once records are out, a failure is not an abort.
 	s.commit(p, runtime.Unknown, runtime.Commit{
@@ -300,7 +300,7 @@ func suiteIdempotent(s *suite) {
 
 func suiteOffsetsOnly(s *suite) {
 	p := s.producer("p")
-	m := s.join(s.tr, "g")
+	m := s.join(s.tr)
 	m.waitOwned(4)
 	c := runtime.Commit{Group: m.group, Offsets: map[record.TopicPartition]runtime.Offset{tpOf("in", 1): {At: 7}}}
 	s.commit(p, runtime.Committed, c)
@@ -315,7 +315,7 @@ func suiteProducerFenced(s *suite) {
 	old := s.producer("p")
 	s.send(old, words("out", 0, "a"))
 	var young runtime.Producer
-	m := s.join(s.tr, "g")
+	m := s.join(s.tr)
 	m.waitOwned(4)
 	s.commit(old, runtime.Fenced, runtime.Commit{
 		Records: [][]record.Record{words("out", 0, "b")},
@@ -329,7 +329,7 @@ func suiteProducerFenced(s *suite) {
 	s.commit(old, runtime.Fenced, runtime.Commit{Records: [][]record.Record{words("out", 0, "c")}})
 	s.is(old.Recover(s.ctx), runtime.ErrFenced)
 	s.send(young, words("out", 0, "d"))
-	s.wantLog("out", 0, s.end("out", 0), "a d")
+	s.wantOut(0, s.end(), "a d")
 	m.wantCommitted("")
 }
 
@@ -341,12 +341,12 @@ func suiteRecordsMayBeReused(s *suite) {
 		copy(rs[i].Key, "zz")
 		copy(rs[i].Value, "zz")
 	}
-	s.wantLog("out", 0, 2, "a b")
+	s.wantOut(0, 2, "a b")
 	// A receiver may do what it likes with what it got.
 	for _, r := range s.pollOnce(tpOf("out", 0), 0) {
 		copy(r.Key, "zz")
 	}
-	s.wantLog("out", 0, 2, "a b")
+	s.wantOut(0, 2, "a b")
 }
 
 // pollOnce returns the first records of a partition from an offset.
