@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"time"
 )
@@ -21,6 +22,8 @@ type Network struct {
 	hosts     map[string]*hostState
 	nth       map[link]int
 	ports     int
+	made      int        // connections so far
+	dials     *sync.Cond // all dials wait here
 }
 
 // A Config says how a network behaves while nothing is wrong.
@@ -75,7 +78,9 @@ func New(cfg Config) *Network {
 	if cfg.Trace == nil {
 		cfg.Trace = func(string, ...any) {}
 	}
-	return &Network{cfg: cfg, links: make(map[link]*linkState), hosts: make(map[string]*hostState), nth: make(map[link]int), ports: 40000}
+	n := &Network{cfg: cfg, links: make(map[link]*linkState), hosts: make(map[string]*hostState), nth: make(map[link]int), ports: 40000}
+	n.dials = sync.NewCond(&n.mu)
+	return n
 }
 
 // random makes the source of the nth thing between two hosts.
@@ -149,16 +154,20 @@ func (n *Network) dial(ctx context.Context, from, to string) (net.Conn, error) {
 	nth := n.nth[key]
 	n.nth[key]++
 	rng := n.random(from, to, nth)
-	wait := newAlarm(&n.mu)
-	defer wait.stop()
-	stop := context.AfterFunc(ctx, wait.broadcast)
+	stop := context.AfterFunc(ctx, func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.dials.Broadcast()
+	})
 	defer stop()
 	// A handshake needs both directions.
 	ready := time.Now().Add(n.delay(rng, key) + n.delay(rng, link{to, from}))
-	wait.at(ready)
 	for ctx.Err() == nil && (time.Now().Before(ready) || n.link(from, to).held || n.link(to, from).held) {
-		wait.watch(n.host(from))
-		wait.cond.Wait()
+		until := ready
+		if !time.Now().Before(ready) {
+			until = time.Time{}
+		}
+		n.wait(n.dials, until)
 		n.breathe(from)
 	}
 	if err := ctx.Err(); err != nil {
@@ -185,7 +194,9 @@ func (n *Network) listening(address string) *listener {
 // connect makes both ends. The network is locked.
 func (n *Network) connect(l *listener, from, to string, nth int, rng *rand.Rand) *Conn {
 	n.ports++
-	id := len(n.conns) / 2
+	id := n.made
+	n.made++
+	n.conns = slices.DeleteFunc(n.conns, func(c *Conn) bool { return c.closed })
 	addr := &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: n.ports}
 	far := &net.TCPAddr{IP: net.IPv4(10, 0, 0, 2), Port: 9092}
 	up, down := newStream(n, from, to, rng), newStream(n, to, from, n.random(to, from, nth))

@@ -26,7 +26,7 @@ type stream struct {
 	n        *Network
 	link     link
 	rng      *rand.Rand
-	alarm    *alarm // readers and writers wait here
+	cond     *sync.Cond // readers and writers wait here
 	segments []segment
 	bytes    int
 	last     time.Time // when the newest segment arrives
@@ -46,7 +46,7 @@ type segment struct {
 }
 
 func newStream(n *Network, from, to string, rng *rand.Rand) *stream {
-	return &stream{n: n, link: link{from, to}, rng: rng, alarm: newAlarm(&n.mu)}
+	return &stream{n: n, link: link{from, to}, rng: rng, cond: sync.NewCond(&n.mu)}
 }
 
 // put sends data; delay is beyond the usual one.
@@ -58,7 +58,7 @@ func (s *stream) put(data []byte, delay time.Duration, breaks bool) {
 	s.last = at
 	s.segments = append(s.segments, segment{data, at, breaks})
 	s.bytes += len(data)
-	s.alarm.at(s.segments[0].at)
+	s.cond.Broadcast()
 }
 
 // due reports whether the first segment has arrived.
@@ -82,7 +82,7 @@ func (s *stream) take(p []byte) (k int, err error, ok bool) {
 			}
 			s.segments = s.segments[1:]
 		}
-		s.alarm.cond.Broadcast()
+		s.cond.Broadcast()
 		if k == 0 && s.readErr != nil {
 			return 0, s.readErr, true
 		}
@@ -98,6 +98,15 @@ func (s *stream) take(p []byte) (k int, err error, ok bool) {
 	return 0, nil, false
 }
 
+// next is when the reader should look again by itself.
+func (s *stream) next() time.Time {
+	t := s.readBy
+	if len(s.segments) > 0 && !s.n.link(s.link.from, s.link.to).held {
+		t = earliest(t, s.segments[0].at)
+	}
+	return t
+}
+
 // fail ends both sides of the stream at once.
 func (s *stream) fail(reader, writer error) {
 	if s.readErr == nil {
@@ -106,40 +115,27 @@ func (s *stream) fail(reader, writer error) {
 	if s.writeErr == nil {
 		s.writeErr = writer
 	}
-	s.alarm.cond.Broadcast()
+	s.cond.Broadcast()
 }
 
-// An alarm is a condition that is also broadcast at a time.
-type alarm struct {
-	mu     *sync.Mutex
-	cond   *sync.Cond
-	timers []*time.Timer
-	host   *hostState
-}
-
-func newAlarm(mu *sync.Mutex) *alarm { return &alarm{mu: mu, cond: sync.NewCond(mu)} }
-
-func (a *alarm) broadcast() {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.cond.Broadcast()
-}
-
-// at makes the alarm ring then, too.
-func (a *alarm) at(t time.Time) {
-	d := time.Until(t)
-	if d <= 0 {
-		a.cond.Broadcast()
-		return
+// wait waits on c, until t at the latest unless that is zero. The network is
+// locked.
+func (n *Network) wait(c *sync.Cond, t time.Time) {
+	if !t.IsZero() {
+		timer := time.AfterFunc(time.Until(t), func() {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			c.Broadcast()
+		})
+		defer timer.Stop()
 	}
-	for _, old := range a.timers {
-		old.Stop()
-	}
-	a.timers = append(a.timers[:0], time.AfterFunc(d, a.broadcast))
+	c.Wait()
 }
 
-func (a *alarm) stop() {
-	for _, t := range a.timers {
-		t.Stop()
+// earliest returns the earlier of two times, of which zero is none.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
 	}
+	return a
 }
