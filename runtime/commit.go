@@ -45,6 +45,12 @@ func (l *lane) commit(ctx context.Context, p Producer, r *worker.Round) worker.D
 		Claim:   func() error { return l.s.owned.claim(r.Epochs) },
 	})
 	Crash("commit.after")
+	if res.Outcome == Aborted && errors.Is(res.Err, ErrFenced) {
+		// The group does not know us any more. The membership's own
+		// goroutine may be waiting for an answer that never comes, so this
+		// is where a worker that is out finds out, and joins anew.
+		res.Outcome = Fenced
+	}
 	switch res.Outcome {
 	case Committed:
 		l.s.purge.consumed(r)
