@@ -212,7 +212,8 @@ func (c *taskContext) scanGlobal(table *topology.Table, from, to []byte, yield f
 }
 
 // Window says which window a write at time at belongs to. A record that is
-// late for a window is counted and goes to the table's late topic, once.
+// late for a window is counted and goes to the table's late topic, once in a
+// step however often it is written.
 func (c *taskContext) Window(table *topology.Table, at int64) (int64, bool, error) {
 	if _, err := c.table(table); err != nil {
 		return 0, false, err
@@ -221,12 +222,24 @@ func (c *taskContext) Window(table *topology.Table, at int64) (int64, bool, erro
 	if c.t.streamTime < table.Window.CloseAt(start) {
 		return start, true, nil
 	}
+	w := lateWrite{table.Name, c.rec, at}
+	if slices.Contains(c.t.late, w) {
+		return start, false, nil
+	}
+	c.t.late = append(c.t.late, w)
 	c.t.stats.Late++
 	if table.Late == "" {
 		return start, false, nil
 	}
 	r := c.rec
 	return start, false, c.t.send(table.Late, topology.Output{Partition: -1, Key: r.Key, Value: r.Value, Headers: r.Headers, Time: r.Time}, r)
+}
+
+// A lateWrite is a write that came too late for its window.
+type lateWrite struct {
+	table string
+	rec   *record.Record
+	at    int64
 }
 
 func (c *taskContext) Send(topic string, out topology.Output) error {

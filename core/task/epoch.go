@@ -128,6 +128,7 @@ func (t *Task) Abort() map[record.TopicPartition]int64 {
 		tm.next = unknownTime
 	}
 	t.journal.reset()
+	t.late = t.late[:0]
 	t.step = step{}
 	t.streamTime = t.committed
 	t.outs, t.spareOuts, t.flying = &outbox{}, nil, nil
@@ -161,13 +162,10 @@ func ParseMetadata(s string) (int64, error) {
 
 // Cancel undoes the record that the task is in the middle of, if any, so that
 // what was done before can still be committed. It reports whether the epoch
-// is Committable afterwards; it is not when a batch had begun.
+// is Committable afterwards; it is not when a batch held records before.
 func (t *Task) Cancel() bool {
 	if t.step.phase != idle {
-		t.poisoned = t.poisoned || t.step.held || t.step.fed
-		t.undo(0, t.step.out)
-		t.streamTime = t.step.from
-		t.step = step{}
+		t.abandon()
 	}
 	return t.Committable()
 }

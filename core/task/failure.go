@@ -82,7 +82,7 @@ func (t *Task) failedBatch(now int64, a *agent, batch []*record.Record, err erro
 	a.close()
 	a.start()
 	st := t.settle(now, &a.scope, &a.attempts, batch, err)
-	if st == Blocked || st == Stopped {
+	if st == Blocked {
 		a.redo = append(batch, a.redo...)
 	}
 	return st
@@ -122,12 +122,30 @@ func (t *Task) settle(now int64, sc *scope, attempts *int, rs []*record.Record, 
 // stop undoes the step as a whole and keeps the task from going on. What was
 // done before the record stays committable, unless a batch had a part in it.
 func (t *Task) stop(sc *scope, r *record.Record, tries int, err error) Status {
-	t.undo(0, t.step.out)
-	t.streamTime = t.step.from
-	t.poisoned = t.step.held || t.step.fed
-	t.step = step{}
+	t.abandon()
 	t.stopped = &RecordError{Task: t.id, Agent: sc.name, Record: r.TP(), Offset: r.Offset, Attempts: tries, Err: err}
 	return Stopped
+}
+
+// abandon undoes the step as a whole. The task is then where it was before the
+// step, unless a batch already held records of steps before: what it holds
+// was taken from the input and is not done.
+func (t *Task) abandon() {
+	t.undo(savepoint{out: t.step.out})
+	t.streamTime = t.step.from
+	retried := t.stats.Retried
+	t.stats = t.step.stats
+	t.stats.Retried = retried
+	if t.step.held {
+		t.poisoned = true
+	} else {
+		for _, a := range t.agents {
+			if a.holds() {
+				a.reset() // of the record that the step was about
+			}
+		}
+	}
+	t.step = step{}
 }
 
 func (t *Task) deadLetter(sc *scope, r *record.Record, tries int, err error) error {

@@ -62,11 +62,32 @@ func (a *arena) reset() {
 	a.at = 0
 }
 
-// truncate forgets the records from the nth on.
-func (o *outbox) truncate(n int) {
-	for _, r := range o.records[n:] {
-		o.bytes -= len(r.Key) + len(r.Value) + 64
+// An outMark is how far an outbox was filled.
+type outMark struct {
+	records int
+	bytes   int
+	chunk   int // the arena's chunk, and how much of it
+	fill    int
+}
+
+func (o *outbox) mark() outMark {
+	m := outMark{records: len(o.records), bytes: o.bytes, chunk: o.arena.at}
+	if m.chunk < len(o.arena.chunks) {
+		m.fill = len(o.arena.chunks[m.chunk])
 	}
-	clear(o.records[n:])
-	o.records = o.records[:n]
+	return m
+}
+
+// truncate forgets what was added since m, its bytes too: a record may be
+// tried again for as long as its policy says.
+func (o *outbox) truncate(m outMark) {
+	clear(o.records[m.records:])
+	o.records, o.bytes = o.records[:m.records], m.bytes
+	for i := m.chunk; i < len(o.arena.chunks); i++ {
+		o.arena.chunks[i] = o.arena.chunks[i][:0]
+	}
+	if m.chunk < len(o.arena.chunks) {
+		o.arena.chunks[m.chunk] = o.arena.chunks[m.chunk][:m.fill]
+	}
+	o.arena.at = m.chunk
 }

@@ -28,7 +28,7 @@ func newSpace(name string, partition int32, changelog string, r store.Reader, ca
 		id:        store.Space{Table: name, Partition: partition},
 		reader:    r,
 		changelog: record.TopicPartition{Topic: changelog, Partition: partition},
-		cur:       newLayer(false),
+		cur:       newLayer(),
 		clean:     newCache(cacheBytes),
 	}
 }
@@ -82,15 +82,12 @@ func (s *space) write(j *journal, key, value []byte, deleted bool) {
 	s.cur.bytes += e.size()
 }
 
-// scan merges the overlay into the store's order. The table may be written
-// while a scan runs; whether the scan sees such a write is not defined.
+// scan merges the overlay into the store's order. It yields each key once, in
+// ascending order, also when the table is written meanwhile; whether it sees
+// such a write is not defined.
 func (s *space) scan(from, to []byte) iter.Seq2[topology.Entry, error] {
 	return func(yield func(topology.Entry, error) bool) {
-		s.cur.sort()
-		if s.fly != nil {
-			s.fly.sort()
-		}
-		m := merge{s: s, next: string(from), to: to}
+		m := merge{s: s, next: append([]byte(nil), from...), to: to}
 		for stored, err := range s.reader.Scan(from, to) {
 			if err != nil {
 				yield(topology.Entry{}, err)
@@ -102,6 +99,7 @@ func (s *space) scan(from, to []byte) iter.Seq2[topology.Entry, error] {
 			if m.shadows(stored.Key) {
 				continue
 			}
+			m.pass(stored.Key)
 			if !yield(topology.Entry(stored), nil) {
 				return
 			}
@@ -113,7 +111,7 @@ func (s *space) scan(from, to []byte) iter.Seq2[topology.Entry, error] {
 // A merge walks the overlay in key order beside a scan of the store.
 type merge struct {
 	s     *space
-	next  string // overlay keys before it were passed
+	next  []byte // keys before it were passed
 	after bool   // next itself was passed
 	to    []byte
 }
@@ -132,6 +130,9 @@ func (m *merge) head() *entry {
 	return e
 }
 
+// pass notes that a key was yielded.
+func (m *merge) pass(key []byte) { m.next, m.after = append(m.next[:0], key...), true }
+
 // emitBelow yields overlay entries before limit; nil means no limit.
 func (m *merge) emitBelow(limit []byte, yield func(topology.Entry, error) bool) bool {
 	for {
@@ -139,11 +140,12 @@ func (m *merge) emitBelow(limit []byte, yield func(topology.Entry, error) bool) 
 		if e == nil || limit != nil && e.key >= string(limit) {
 			return true
 		}
-		m.next, m.after = e.key, true
+		key := []byte(e.key)
+		m.pass(key)
 		if e.deleted {
 			continue
 		}
-		if !yield(topology.Entry{Key: []byte(e.key), Value: e.value}, nil) {
+		if !yield(topology.Entry{Key: key, Value: e.value}, nil) {
 			return false
 		}
 	}
@@ -162,7 +164,7 @@ func (s *space) seal() {
 	s.cur = s.spare
 	s.spare = nil
 	if s.cur == nil {
-		s.cur = newLayer(s.fly.ordered)
+		s.cur = newLayer()
 	}
 }
 

@@ -41,7 +41,8 @@ type step struct {
 	agents    []int // to run, in order; at is the current one
 	at        int
 	from      int64 // stream time before the step
-	out       int   // savepoint in the outbox
+	out       outMark
+	stats     Stats // before the step
 	held      bool  // a batch held records when the step began
 	collected bool  // the due timers of timer name at are known
 	fed       bool  // the record was handed to a batch
@@ -199,7 +200,8 @@ func (t *Task) beginFlush(now int64, force bool) bool {
 // open takes the savepoint of a step.
 func (t *Task) open(agents []int) {
 	t.journal.reset()
-	t.step = step{agents: agents, from: t.streamTime, out: len(t.outs.records)}
+	t.late = t.late[:0]
+	t.step = step{agents: agents, from: t.streamTime, out: t.outs.mark(), stats: t.stats}
 	for _, a := range t.agents {
 		if a.holds() {
 			t.step.held = true
@@ -272,7 +274,8 @@ func (t *Task) handleBatch(now int64, a *agent) Status {
 
 // attempt runs user code; on an error nothing of what it did remains.
 func (t *Task) attempt(now int64, sc *scope, r *record.Record, run func() error) error {
-	mark, out, late := t.journal.mark(), len(t.outs.records), t.stats.Late
+	mark := savepoint{t.journal.mark(), len(t.late), t.outs.mark()}
+	late := t.stats.Late
 	t.ctx.enter(sc, r, now)
 	err := protect(run)
 	t.ctx.leave()
@@ -281,15 +284,22 @@ func (t *Task) attempt(now int64, sc *scope, r *record.Record, run func() error)
 		err = t.step.fault
 	}
 	if err != nil {
-		t.undo(mark, out)
+		t.undo(mark)
 		t.stats.Late = late
 	}
 	return err
 }
 
-func (t *Task) undo(mark, out int) {
-	t.journal.rollback(mark)
-	t.outs.truncate(out)
+// A savepoint is a place within a step to go back to.
+type savepoint struct {
+	writes, late int
+	out          outMark
+}
+
+func (t *Task) undo(to savepoint) {
+	t.journal.rollback(to.writes)
+	t.late = t.late[:to.late]
+	t.outs.truncate(to.out)
 	for _, tm := range t.timers {
 		tm.next = unknownTime
 	}

@@ -53,6 +53,7 @@ type Task struct {
 	journal    journal
 	ctx        taskContext
 	step       step
+	late       []lateWrite // that the step sent to a late topic
 	streamTime int64
 	committed  int64 // stream time of the last committed epoch
 	moved      bool  // anything to commit in the current epoch
@@ -196,6 +197,11 @@ func (t *Task) Committable() bool {
 		return false
 	}
 	return !slices.ContainsFunc(t.agents, (*agent).holds)
+}
+
+// Batches reports whether any agent may hold records back.
+func (t *Task) Batches() bool {
+	return slices.ContainsFunc(t.agents, func(a *agent) bool { return a.batch != nil })
 }
 
 // Moved reports whether the current epoch has anything to commit.
