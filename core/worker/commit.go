@@ -8,9 +8,12 @@ import (
 	"github.com/weirstream/weir/core/task"
 )
 
-// due reports whether a round should begin when it can.
+// free reports whether a round can begin.
+func (m *Machine) free() bool { return m.round == nil && !m.recovering }
+
+// due reports whether a round should begin now.
 func (m *Machine) due(now int64) bool {
-	if m.round != nil || m.recovering {
+	if !m.free() {
 		return false
 	}
 	return now-m.last >= m.cfg.CommitInterval || m.dirty() >= m.cfg.MaxEpochBytes
@@ -29,7 +32,7 @@ func (m *Machine) dirty() int {
 
 // begin starts a round with every task that is at a boundary, if one is due.
 func (m *Machine) begin(now int64) {
-	if m.round != nil || m.recovering || !m.due(now) && !m.urgent() {
+	if !m.free() || !m.due(now) && !m.urgent() {
 		return
 	}
 	r := &Round{ID: m.rounds + 1}
@@ -136,13 +139,23 @@ func (m *Machine) applied(ev Applied) {
 	}
 	if ev.Err != nil {
 		err := fmt.Errorf("the store refused a committed batch; the changelog has it, so nothing is lost: repair the store and restart: %w", ev.Err)
-		m.each(func(o *owned) { o.task.Abort(); m.halt(o, err) })
-		m.round, m.applying = nil, false
-		return
+		m.each(func(o *owned) { m.refused(o, err) })
+	} else {
+		m.each(func(o *owned) { o.task.Applied() })
 	}
-	m.each(func(o *owned) { o.task.Applied() })
 	m.round, m.applying = nil, false
 	m.settle()
+	m.openForgotten()
+}
+
+// refused ends a task whose committed writes the store did not take.
+func (m *Machine) refused(o *owned, err error) {
+	o.task.Abort()
+	if o.state == Draining {
+		m.remove(o, true)
+		return
+	}
+	m.halt(o, err)
 }
 
 // forget drops a task whose outcome is unknown until the producer is back.
@@ -151,14 +164,28 @@ func (m *Machine) forget(o *owned) {
 		m.remove(o, true)
 		return
 	}
-	m.emit(Unfetch{o.task.Inputs()})
+	m.unfetch(o)
 	o.task.Close()
-	o.task, o.reopen, o.session, o.state = nil, true, 0, Opening
+	o.task, o.reopen, o.state = nil, true, Opening
+}
+
+// reopen starts a task again from what was committed. When a batch is on its
+// way to the store it waits for that: a batch that arrives in the middle of a
+// rebuild would bring a position that claims more than the space holds.
+func (m *Machine) reopen(o *owned) {
+	m.forget(o)
+	if !m.applying {
+		m.open(o)
+	}
 }
 
 // recovered reopens what was forgotten: what the broker decided is read back.
 func (m *Machine) recovered() {
 	m.recovering = false
+	m.openForgotten()
+}
+
+func (m *Machine) openForgotten() {
 	for _, o := range m.owned {
 		if o.reopen {
 			m.open(o)

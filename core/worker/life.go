@@ -37,7 +37,7 @@ func (m *Machine) assign(ev Assign) {
 
 func (m *Machine) open(o *owned) {
 	o.state, o.task, o.opened, o.reopen, o.missed = Opening, nil, nil, false, false
-	o.drained, o.halted = false, false
+	o.drained, o.err = false, nil
 	clear(o.paused)
 	var tps []record.TopicPartition
 	for _, topic := range o.sub.Sources {
@@ -149,8 +149,15 @@ func (m *Machine) fetchFailed(ev FetchFailed) {
 		m.halt(o, fmt.Errorf("task %s cannot read %s at offset %d: %w", o.id, ev.TP, o.task.Next()[ev.TP], ev.Err))
 		return
 	}
-	m.forget(o)
-	m.open(o)
+	m.reopen(o)
+}
+
+// unfetch stops reading the task's inputs.
+func (m *Machine) unfetch(o *owned) {
+	if o.session != 0 {
+		m.emit(Unfetch{o.task.Inputs()})
+		o.session = 0
+	}
 }
 
 // resume lets inputs on that have room again.
@@ -178,8 +185,8 @@ func (m *Machine) revoke(ids []task.ID) {
 			m.remove(o, true)
 			continue
 		}
-		m.emit(Unfetch{o.task.Inputs()})
-		o.state, o.session = Draining, 0
+		m.unfetch(o)
+		o.state = Draining
 	}
 }
 
@@ -197,9 +204,7 @@ func (m *Machine) drop(ids []task.ID, released bool) {
 func (m *Machine) remove(o *owned, released bool) {
 	m.owned = slices.DeleteFunc(m.owned, func(x *owned) bool { return x == o })
 	if o.task != nil {
-		if o.state != Draining {
-			m.emit(Unfetch{o.task.Inputs()})
-		}
+		m.unfetch(o)
 		o.task.Close()
 	}
 	m.emit(Close{o.id, o.gen, o.sub.Stores()})
@@ -216,6 +221,6 @@ func (m *Machine) rewind(o *owned) {
 		m.remove(o, true)
 		return
 	}
-	o.state, o.halted = Running, false
+	o.state, o.err = Running, nil
 	m.fetch(o, maps.Clone(at))
 }

@@ -83,7 +83,8 @@ type owned struct {
 	missed bool
 	// drained says that a draining task has nothing left to handle.
 	drained bool
-	halted  bool
+	// err is why a stopped task does not go on.
+	err error
 	// rebuild says that the store's data was found damaged.
 	rebuild bool
 }
@@ -166,7 +167,7 @@ func (m *Machine) reader(tp record.TopicPartition, session int64) *owned {
 // Owns reports whether a task is owned in that generation and may commit.
 func (m *Machine) Owns(id task.ID, gen store.Generation) bool { return m.findIn(id, gen) != nil }
 
-// A Info describes a task of the lane.
+// An Info describes a task of the lane.
 type Info struct {
 	Task       task.ID
 	Generation store.Generation
@@ -174,16 +175,17 @@ type Info struct {
 	Next       map[record.TopicPartition]int64
 	StreamTime int64
 	Stats      task.Stats
-	Err        error
+	// Err is why a stopped task does not go on.
+	Err error
 }
 
 // Tasks describes the tasks, ordered.
 func (m *Machine) Tasks() []Info {
 	infos := make([]Info, 0, len(m.owned))
 	for _, o := range m.owned {
-		in := Info{Task: o.id, Generation: o.gen, State: o.state, StreamTime: record.NoTime}
+		in := Info{Task: o.id, Generation: o.gen, State: o.state, StreamTime: record.NoTime, Err: o.err}
 		if o.task != nil {
-			in.Next, in.StreamTime, in.Stats, in.Err = o.task.Next(), o.task.StreamTime(), o.task.Stats(), o.task.Stopped()
+			in.Next, in.StreamTime, in.Stats = o.task.Next(), o.task.StreamTime(), o.task.Stats()
 		}
 		infos = append(infos, in)
 	}
@@ -193,8 +195,9 @@ func (m *Machine) Tasks() []Info {
 // halt keeps a task from going on, with its partition owned.
 func (m *Machine) halt(o *owned, err error) {
 	o.state = Stopped
-	if !o.halted {
-		o.halted = true
+	m.unfetch(o)
+	if o.err == nil {
+		o.err = err
 		m.emit(Halted{o.id, err})
 	}
 }

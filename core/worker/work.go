@@ -22,7 +22,7 @@ func (m *Machine) work(ev Work) {
 			done += n
 			left -= n
 		}
-		if done == 0 {
+		if done == 0 || m.due(ev.Now) {
 			break
 		}
 	}
@@ -42,7 +42,9 @@ func (m *Machine) runTask(o *owned, now int64, n int) int {
 	if m.full() {
 		return 0
 	}
-	wanted := m.round == nil && (o.missed || m.due(now))
+	// A task with batches waits at its boundary for a round that is about
+	// to begin: later it would be in the middle of a batch again.
+	wanted := m.free() && (o.missed || o.task.Batches() && m.due(now))
 	done := 0
 	for done < n && !(wanted && m.atBoundary(o)) {
 		st := o.task.Step(now)
@@ -65,23 +67,22 @@ func (m *Machine) stuck(o *owned, st task.Status) {
 	case st == task.Stopped:
 		m.halt(o, o.task.Stopped())
 	case st == task.Faulted && errors.Is(o.task.Fault(), store.ErrCorrupt):
-		m.forget(o)
 		o.rebuild = true
-		m.open(o)
+		m.reopen(o)
 	case st == task.Faulted:
 		m.halt(o, fmt.Errorf("%w: %w", errFault, o.task.Fault()))
 	}
 }
 
-// atBoundary reports whether the task should wait here for the round that is
-// about to begin: later it might be in the middle of a batch again.
+// atBoundary reports whether the task has something to commit and may.
 func (m *Machine) atBoundary(o *owned) bool {
 	return o.task.Moved() && o.task.Committable()
 }
 
-// full reports whether processing must wait for the round in flight.
+// full reports whether processing must wait because no round can begin that
+// would make room.
 func (m *Machine) full() bool {
-	return m.round != nil && m.dirty() >= m.cfg.MaxEpochBytes
+	return !m.free() && m.dirty() >= m.cfg.MaxEpochBytes
 }
 
 // drain brings a leaving task to a boundary: batches that wait are handled,
@@ -127,8 +128,8 @@ func (m *Machine) Ready(now int64) (ready bool, at int64, ok bool) {
 			wake(t)
 		}
 	}
-	if moved && m.round == nil && !m.recovering {
-		if m.urgent() {
+	if moved && m.free() {
+		if m.urgent() || m.due(now) {
 			return true, now, true
 		}
 		wake(m.last + m.cfg.CommitInterval)
