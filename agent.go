@@ -36,9 +36,7 @@ func Each[K, V any](s *Stream[K, V], name string, fn func(ctx Context, v V) erro
 
 // EachEvent is Each for functions that want the key as well.
 func EachEvent[K, V any](s *Stream[K, V], name string, fn func(ctx Context, ev Event[K, V]) error, opts ...AgentOption) {
-	if s == nil {
-		s = detachedStream[K, V](fmt.Sprintf("agent %q of a nil stream", name))
-	}
+	s = orDetachedStream(s, fmt.Sprintf("agent %q of a nil stream", name))
 	keys := s.keys
 	end(s, name, fn == nil, opts, func() sink[V] {
 		return func(e *engine, v V) error {
@@ -79,9 +77,7 @@ func end[K, V any](s *Stream[K, V], name string, missing bool, opts []AgentOptio
 
 // declare adds an agent that reads a stream to the application.
 func declare[K, V any](s *Stream[K, V], name string, missing bool, opts []AgentOption, newProcessor func(*Stream[K, V]) topology.Processor) *agentDecl {
-	if s == nil {
-		s = detachedStream[K, V](fmt.Sprintf("agent %q of a nil stream", name))
-	}
+	s = orDetachedStream(s, fmt.Sprintf("agent %q of a nil stream", name))
 	d := &agentDecl{app: s.app, spec: topology.Agent{
 		Name:   name,
 		Source: s.topic,

@@ -93,7 +93,7 @@ func (e *engine) core() topology.Context {
 
 // writer is core for calls that change something.
 func (e *engine) writer() (topology.Context, error) {
-	if e.readOnly != "" {
+	if e.readOnly != "" && e.c != nil {
 		return nil, fmt.Errorf("weir: %s: %s", e.core().Agent(), e.readOnly)
 	}
 	return e.core(), nil

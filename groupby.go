@@ -51,8 +51,9 @@ func GroupBy[K, V, K2 any](s *Stream[K, V], name string, key func(V) K2, opts ..
 // Forward ends a stream by sending it to a topic, under the same keys, event
 // times and headers. It is an agent of that name.
 func Forward[K, V any](s *Stream[K, V], name string, to *Topic[K, V], opts ...AgentOption) {
-	if s == nil || to == nil {
-		end(s, name, true, opts, func() sink[V] { return nil })
+	s = orDetachedStream(s, "forward \""+name+"\" of a nil stream")
+	if to == nil {
+		s.app.problem("forward \""+name+"\"", "was given a nil topic", "declare the topic before what uses it")
 		return
 	}
 	direct := sameCodec(s.keys, to.keys)

@@ -1,7 +1,5 @@
 package weir
 
-import "fmt"
-
 // Join looks up each record's key in a table and turns the value and what was
 // found into a new value, or drops it when fn returns false: with found
 // passed on this is an inner join, with true a left join. The table is not
@@ -9,7 +7,7 @@ import "fmt"
 // of the worker see to that. When the key is absent, t is the zero value.
 func Join[K, V, T, R any](s *Stream[K, V], name string, table *Table[K, T], fn func(v V, t T, found bool) (R, bool)) *Stream[K, R] {
 	if s == nil || table == nil {
-		return derive(s, "join", name, true, joinNothing[V, R])
+		return joined(derive(s, "join", name, false, joinNothing[V, R]), nil)
 	}
 	direct := sameCodec(s.keys, table.base.keys)
 	keys := s.keys
@@ -41,7 +39,7 @@ func Join[K, V, T, R any](s *Stream[K, V], name string, table *Table[K, T], fn f
 // table. The stream may be partitioned in any way.
 func JoinGlobal[K, V, GK, G, R any](s *Stream[K, V], name string, global *GlobalTable[GK, G], keyFn func(V) GK, fn func(v V, g G, found bool) (R, bool)) *Stream[K, R] {
 	if s == nil || global == nil {
-		return derive(s, "join-global", name, true, joinNothing[V, R])
+		return joined(derive(s, "join-global", name, false, joinNothing[V, R]), nil)
 	}
 	return joined(derive(s, "join-global", name, fn == nil || keyFn == nil, func(next sink[R]) sink[V] {
 		return func(e *engine, v V) error {
@@ -59,7 +57,14 @@ func JoinGlobal[K, V, GK, G, R any](s *Stream[K, V], name string, global *Global
 
 // joined adds the table to what the stream uses.
 func joined[K, R any](s *Stream[K, R], table *tableDecl) *Stream[K, R] {
-	if owned(s.app, table, fmt.Sprintf("join with %s", table.where()), "table") {
+	where := "join"
+	if n := len(s.steps); n > 0 {
+		where = s.steps[n-1]
+	}
+	if table != nil {
+		where = "join with " + table.where()
+	}
+	if owned(s.app, table, where, "table") {
 		s.uses = append(s.uses, table.spec.Name)
 	}
 	return s

@@ -36,10 +36,20 @@ type TopicRef interface{ topicRef() *topicDecl }
 type TimerRef interface{ timerRef() *timerDecl }
 
 // KeyCodec sets the codec of keys; without it DefaultCodec finds one.
-func KeyCodec[K any](c Codec[K]) KeyCodecOption { return KeyCodecOption{c} }
+func KeyCodec[K any](c Codec[K]) KeyCodecOption { return KeyCodecOption{given(c)} }
 
 // ValueCodec sets the codec of values; without it DefaultCodec finds one.
-func ValueCodec[V any](c Codec[V]) ValueCodecOption { return ValueCodecOption{c} }
+func ValueCodec[V any](c Codec[V]) ValueCodecOption { return ValueCodecOption{given(c)} }
+
+// given is a codec as an option holds it: one that is nil was given too.
+func given[T any](c Codec[T]) any {
+	if c == nil {
+		return nilCodec{}
+	}
+	return c
+}
+
+type nilCodec struct{}
 
 // A KeyCodecOption is made by KeyCodec.
 type KeyCodecOption struct{ codec any }

@@ -65,6 +65,15 @@ func detachedStream[K, V any](where string) *Stream[K, V] {
 	}
 }
 
+// orDetachedStream returns the stream, or when there is none a detached one
+// that takes the mistake.
+func orDetachedStream[K, V any](s *Stream[K, V], where string) *Stream[K, V] {
+	if s == nil {
+		return detachedStream[K, V](where)
+	}
+	return s
+}
+
 // derive makes the stream that an operator returns.
 func derive[K, V, R any](s *Stream[K, V], op, name string, missing bool, through func(next sink[R]) sink[V]) *Stream[K, R] {
 	if s == nil {
