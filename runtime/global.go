@@ -133,10 +133,9 @@ func (g *globals) follow(ctx context.Context, gt *globalTable, f Fetcher, on fun
 			}
 			p := batch.Part(gt.space, g.gen)
 			for i := range b.Records {
-				switch r := &b.Records[i]; {
-				case r.Value == nil:
+				if r := &b.Records[i]; r.Value == nil {
 					p.Delete(r.Key)
-				default:
+				} else {
 					p.Put(r.Key, r.Value)
 				}
 			}

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/weirstream/weir/core/record"
 	"github.com/weirstream/weir/core/task"
 	"github.com/weirstream/weir/core/worker"
 )
@@ -24,7 +23,6 @@ type lane struct {
 	batches  chan worker.Apply
 	recover  chan struct{}
 	opens    map[task.ID]context.CancelFunc
-	released func(task.ID)
 	log      *slog.Logger
 	done     chan struct{}
 }
@@ -189,12 +187,3 @@ func (l *lane) close(e worker.Close) {
 
 // nowMillis is processing time.
 func nowMillis() int64 { return time.Now().UnixMilli() }
-
-// inputsOf lists the partitions a task reads.
-func inputsOf(sources []string, p int32) []record.TopicPartition {
-	tps := make([]record.TopicPartition, len(sources))
-	for i, topic := range sources {
-		tps[i] = record.TopicPartition{Topic: topic, Partition: p}
-	}
-	return tps
-}

@@ -37,9 +37,9 @@ type (
 	}
 	// Unfetch stops reading inputs.
 	Unfetch struct{ Parts []record.TopicPartition }
-	// Pause stops fetching inputs whose task has enough to do; Resume goes
-	// on.
-	Pause  struct{ Parts []record.TopicPartition }
+	// Pause stops fetching inputs whose task has enough to do.
+	Pause struct{ Parts []record.TopicPartition }
+	// Resume goes on fetching them.
 	Resume struct{ Parts []record.TopicPartition }
 	// Commit sends a round. Answer: Decided.
 	Commit struct{ Round *Round }
