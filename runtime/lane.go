@@ -13,18 +13,18 @@ import (
 // services that carry out its effects. Only that goroutine touches the
 // machine; everything else reaches it through the mailbox.
 type lane struct {
-	id       int
-	s        *session
-	m        *worker.Machine
-	mailbox  chan worker.Event
-	queries  chan func(*worker.Machine)
-	fetch    *fetchLoop
-	rounds   chan *worker.Round
-	batches  chan worker.Apply
-	recover  chan struct{}
-	opens    map[task.ID]context.CancelFunc
-	log      *slog.Logger
-	done     chan struct{}
+	id      int
+	s       *session
+	m       *worker.Machine
+	mailbox chan worker.Event
+	queries chan func(*worker.Machine)
+	fetch   *fetchLoop
+	rounds  chan *worker.Round
+	batches chan worker.Apply
+	recover chan struct{}
+	opens   map[task.ID]context.CancelFunc
+	log     *slog.Logger
+	done    chan struct{}
 }
 
 // mailboxSize bounds how far fetching runs ahead of a lane, in batches.

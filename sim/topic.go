@@ -184,3 +184,13 @@ func (d *DeadLetter) header(h record.Header) bool {
 	}
 	return true
 }
+
+// Committed returns the committed offset of the application in a partition:
+// that of the next record to process. It is 0 before the first commit.
+func (s *App) Committed(topic string, partition int32) int64 {
+	s.t.Helper()
+	if ps := s.topic(topic); partition < 0 || int(partition) >= len(ps) {
+		s.t.Fatalf("sim: topic %q has no partition %d", topic, partition)
+	}
+	return s.broker.offsets[record.TopicPartition{Topic: topic, Partition: partition}].at
+}

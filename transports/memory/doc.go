@@ -8,8 +8,9 @@
 // session timeouts) happens when the caller says so: DeleteRecords, Compact,
 // TimeoutTxn, Expel.
 //
-// The Transport adds what needs goroutines: waiting, and a goroutine for each
-// group member that calls its listener. It waits on channels only, so it
+// The Transport adds what needs goroutines and a clock: waiting, a goroutine
+// for each group member that calls its listener, the rebalance timeout and the
+// transaction timeout. It waits on channels only, so it
 // works inside testing/synctest.
 //
 // Offsets behave as in Kafka: a transaction marker takes an offset in every

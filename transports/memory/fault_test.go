@@ -202,6 +202,32 @@ func TestTransactionTimeoutIsAnAbort(t *testing.T) {
 	s.wantOut(0, 4, "b")
 }
 
+// TestAbandonedTransactionTimesOut: nobody recovers the producer, as after a
+// crash; others wait for the timeout and no longer.
+func TestAbandonedTransactionTimesOut(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, b := newSuite(t)
+		m := s.join(s.tr)
+		m.waitOwned(4)
+		p := s.producer("p")
+		b.Fail(func(op Op) error {
+			if op.Step == End {
+				return errBroken
+			}
+			return nil
+		})
+		start := time.Now()
+		s.commit(p, runtime.Unknown, round(m, "a", 5))
+		p.Close()
+		m.wantCommitted("")
+		if took := time.Since(start); took != defaultTransactionTimeout {
+			t.Fatalf("waited %v", took)
+		}
+		s.close(m)
+	})
+}
+
 func TestCommitWhoseContextIsOverAborts(t *testing.T) {
 	t.Parallel()
 	s, b := newSuite(t)
@@ -252,7 +278,7 @@ func TestCommittedWaitsForPendingTransactions(t *testing.T) {
 			t.Fatal("answered while a transaction was pending")
 		default:
 		}
-		ctx, cancel := context.WithTimeout(s.ctx, time.Minute)
+		ctx, cancel := context.WithTimeout(s.ctx, 5*time.Second)
 		defer cancel()
 		_, err := m.group.Committed(ctx, []record.TopicPartition{in0})
 		wantErr(t, err, context.DeadlineExceeded)

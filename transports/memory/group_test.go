@@ -167,3 +167,33 @@ func TestLateDecisionIsDropped(t *testing.T) {
 		s.close(a, c)
 	})
 }
+
+// TestLateDecisionInTheNextRound drives the coordinator by hand: the decision
+// of one round arrives while the leader of the next is deciding.
+func TestLateDecisionInTheNextRound(t *testing.T) {
+	t.Parallel()
+	b := newTestBroker(t)
+	cfg := runtime.GroupConfig{Group: "g", Topics: []string{"in"}}
+	first := b.join(cfg)
+	b.enter(first, nil)
+	late, ok := b.elect(first.g)
+	if !ok {
+		t.Fatal("no election")
+	}
+	must(t, b.Expel(first.id))
+	second := b.join(cfg)
+	b.enter(second, nil)
+	now, ok := b.elect(second.g)
+	if !ok {
+		t.Fatal("no second election")
+	}
+	generation := b.Group("g").Generation
+	b.decide(first.g, late.round, map[string][]record.TopicPartition{first.id: {in0}})
+	if g := b.Group("g"); g.Generation != generation || g.Stable {
+		t.Fatalf("the late decision counted: %+v", g)
+	}
+	b.decide(second.g, now.round, map[string][]record.TopicPartition{second.id: {in0}})
+	if g := b.Group("g"); g.Generation != generation+1 || !slices.Equal(g.Owned[second.id], []record.TopicPartition{in0}) {
+		t.Fatalf("%+v", g)
+	}
+}

@@ -125,7 +125,7 @@ func (g *membership) wait(m *member, changed <-chan struct{}, joined bool) {
 	select {
 	case <-changed:
 	case <-late.C:
-		g.t.broker.expire(m.g)
+		g.t.broker.expelLate(m.g)
 	}
 }
 

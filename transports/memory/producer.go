@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/weirstream/weir/core/record"
 	"github.com/weirstream/weir/runtime"
@@ -62,8 +63,8 @@ func (p *producer) Recover(ctx context.Context) error {
 	return p.renew()
 }
 
-// Close implements runtime.Producer. An open transaction is left to the
-// broker, as with Kafka.
+// Close implements runtime.Producer. An open transaction is left to its
+// timeout or to the next producer of the ID, as with Kafka.
 func (p *producer) Close() { p.closed.Store(true) }
 
 func (p *producer) usable(ctx context.Context) error {
@@ -245,6 +246,14 @@ func (p *producer) commitIdempotent(ctx context.Context, g *membership, c runtim
 // visible.
 func (p *producer) commitTransaction(ctx context.Context, g *membership, c runtime.Commit, runs []run) runtime.Result {
 	b := p.t.broker
+	// What is left open at the end of the round is the timer's.
+	pid := p.pid
+	timer := time.AfterFunc(p.t.timeout, func() { b.expire(pid) })
+	defer func() {
+		if !p.stale && !p.unknown && p.fenced == nil {
+			timer.Stop()
+		}
+	}()
 	err := p.step(ctx, Begin, func() error { return b.current(p.pid) })
 	if err != nil {
 		return p.abandon(ctx, err)
@@ -291,7 +300,7 @@ func (p *producer) abandon(ctx context.Context, err error) runtime.Result {
 		return err
 	})
 	if abort != nil {
-		p.t.log.Warn("an aborted transaction stays open until the producer's next round", "transactional_id", p.id, "error", abort)
+		p.t.log.Warn("an aborted transaction stays open until the producer's next round or its timeout", "transactional_id", p.id, "error", abort)
 		p.stale = true
 	}
 	return res

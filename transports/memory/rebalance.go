@@ -81,8 +81,8 @@ func (b *Broker) enter(m *member, userData []byte) {
 	b.notify()
 }
 
-// expire expels all who have not joined in time.
-func (b *Broker) expire(g *group) {
+// expelLate expels all who have not joined in time.
+func (b *Broker) expelLate(g *group) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if g.phase != joining {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/weirstream/weir/core/record"
 	"github.com/weirstream/weir/runtime"
@@ -17,16 +18,20 @@ import (
 type Config struct {
 	// Broker is what the transport connects to. Required.
 	Broker *Broker
+	// TransactionTimeout is how long a transaction may stay open before the
+	// broker aborts it. Default: 10 s.
+	TransactionTimeout time.Duration
 	// Logger hears of what goes wrong. Nil discards.
 	Logger *slog.Logger
 }
 
 // A Transport is one client process of a Broker. Several may share one.
 type Transport struct {
-	broker *Broker
-	log    *slog.Logger
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
+	broker  *Broker
+	log     *slog.Logger
+	timeout time.Duration   // of transactions
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
 
 	mu    sync.Mutex
 	users map[closer]bool // nil once closed
@@ -39,16 +44,24 @@ var _ runtime.Transport = (*Transport)(nil)
 
 var errClosed = errors.New("memory: transport is closed")
 
+const defaultTransactionTimeout = 10 * time.Second
+
 // New returns a transport.
 func New(cfg Config) (*Transport, error) {
 	if cfg.Broker == nil {
 		return nil, errors.New("memory: Config.Broker is nil; make one with NewBroker")
 	}
+	if cfg.TransactionTimeout < 0 {
+		return nil, errors.New("memory: Config.TransactionTimeout must not be negative")
+	}
+	if cfg.TransactionTimeout == 0 {
+		cfg.TransactionTimeout = defaultTransactionTimeout
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &Transport{broker: cfg.Broker, log: cfg.Logger, ctx: ctx, cancel: cancel, users: make(map[closer]bool)}, nil
+	return &Transport{broker: cfg.Broker, log: cfg.Logger, timeout: cfg.TransactionTimeout, ctx: ctx, cancel: cancel, users: make(map[closer]bool)}, nil
 }
 
 // usable returns an error when the transport is closed or the call is over.

@@ -117,10 +117,23 @@ func (b *Broker) TimeoutTxn(txnID string) error {
 	if s == nil || s.open == nil {
 		return fmt.Errorf("%w: transactional ID %q", ErrTxnState, txnID)
 	}
+	b.timeout(s)
+	return nil
+}
+
+func (b *Broker) timeout(s *producerState) {
 	before := s.pid
 	b.newEpoch(s)
 	s.before = &before
-	return nil
+}
+
+// expire times out what a producer has open, unless it was replaced.
+func (b *Broker) expire(pid Producer) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s := b.producers[pid.ID]; s != nil && s.pid == pid && s.open != nil {
+		b.timeout(s)
+	}
 }
 
 // OpenTxns lists the transactional IDs that have a transaction open.
