@@ -1,0 +1,90 @@
+package check
+
+import (
+	"fmt"
+	"slices"
+)
+
+// keyOrder is S10: on the topic of receipts each key has its values in the
+// order of the inputs.
+func keyOrder(h *History, s Subject) (bad []string) {
+	if s.Receipts == "" {
+		return nil
+	}
+	place := make(map[string]map[string]int)
+	for i, r := range h.Inputs() {
+		if len(s.Sources) > 0 && !slices.Contains(s.Sources, r.Topic) {
+			continue
+		}
+		k := string(r.Key)
+		if place[k] == nil {
+			place[k] = make(map[string]int)
+		}
+		if _, again := place[k][string(r.Value)]; !again {
+			place[k][string(r.Value)] = i
+		}
+	}
+	last := make(map[string]int)
+	logs := h.logs()
+	for _, tp := range tps(logs) {
+		if tp.Topic != s.Receipts {
+			continue
+		}
+		for _, r := range logs[tp] {
+			at, ok := place[string(r.Key)][string(r.Value)]
+			if !ok {
+				bad = append(bad, fmt.Sprintf("%s offset %d: key %q, value %q was never an input", tp, r.Offset, r.Key, r.Value))
+				continue
+			}
+			if at < last[string(r.Key)] {
+				bad = append(bad, fmt.Sprintf("%s offset %d: value %q of key %q comes after a later one", tp, r.Offset, r.Value, r.Key))
+			}
+			last[string(r.Key)] = max(last[string(r.Key)], at)
+		}
+	}
+	return bad
+}
+
+// accounted is S19: each input below the committed offset has its receipt.
+func accounted(h *History, s Subject) (bad []string) {
+	if s.Receipts == "" {
+		return nil
+	}
+	got := make(map[string]int)
+	for _, e := range h.of(Log) {
+		if e.Record.Topic == s.Receipts {
+			got[Pair(e.Record.Key, e.Record.Value)]++
+		}
+	}
+	final := h.finalOffsets()
+	for _, r := range h.Inputs() {
+		if len(s.Sources) > 0 && !slices.Contains(s.Sources, r.Topic) || r.Offset >= final[r.TP] {
+			continue
+		}
+		p := Pair(r.Key, r.Value)
+		if got[p]--; got[p] < 0 {
+			bad = append(bad, fmt.Sprintf("input %s offset %d (key %q) is below the committed offset %d and left no trace", r.TP, r.Offset, r.Key, final[r.TP]))
+		}
+	}
+	return bad
+}
+
+// once is S16.
+func once(h *History, s Subject) (bad []string) {
+	seen := make(map[string]map[string]*Record)
+	for _, e := range h.of(Log) {
+		r := e.Record
+		if !slices.Contains(s.Once, r.Topic) {
+			continue
+		}
+		if seen[r.Topic] == nil {
+			seen[r.Topic] = make(map[string]*Record)
+		}
+		p := Pair(r.Key, r.Value)
+		if first := seen[r.Topic][p]; first != nil {
+			bad = append(bad, fmt.Sprintf("%s offset %d repeats offset %d: key %q, value %q", r.TP, r.Offset, first.Offset, r.Key, r.Value))
+		}
+		seen[r.Topic][p] = r
+	}
+	return bad
+}

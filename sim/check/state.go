@@ -1,0 +1,146 @@
+package check
+
+import (
+	"fmt"
+)
+
+// A fold is what a changelog partition says of each key: the last committed
+// write, by offset.
+type fold map[string]*Record
+
+// folded returns the fold of a partition up to an offset. unsure are keys of
+// which compaction has removed what was written before it.
+func folded(log []*Record, to int64, compacted bool) (f fold, unsure map[string]bool) {
+	f, unsure = make(fold), make(map[string]bool)
+	for _, r := range log {
+		if r.Offset < to {
+			f[string(r.Key)] = r
+			continue
+		}
+		if compacted && f[string(r.Key)] == nil {
+			unsure[string(r.Key)] = true
+		}
+	}
+	return f, unsure
+}
+
+// compare compares what a store holds with the fold of its changelog. missing
+// is called for each entry that is wrong or absent, kept for each that should
+// have been deleted.
+func (h *History) compare(missing func(e *Event, what string), kept func(e *Event, what string)) {
+	changelogs := make(map[string]string)
+	for _, e := range h.of(TopicIs) {
+		if e.Role == Changelog {
+			changelogs[e.Table] = e.Topic
+		}
+	}
+	logs := h.logs()
+	compacted := len(h.of(Compacted)) > 0
+	for _, e := range h.of(Opened, Held) {
+		topic, ok := changelogs[e.Table]
+		if !ok || e.Position == nil {
+			continue
+		}
+		f, unsure := folded(logs[TP{Topic: topic, Partition: e.Partition}], e.Position.Changelog, compacted)
+		held := make(map[string]bool)
+		for _, entry := range e.Entries {
+			k := string(entry.Key)
+			held[k] = true
+			r := f[k]
+			switch {
+			case unsure[k]:
+			case r == nil:
+				missing(e, fmt.Sprintf("holds key %q, which the changelog does not have before %d", k, e.Position.Changelog))
+			case r.Value == nil:
+				kept(e, fmt.Sprintf("holds key %q, which was deleted at offset %d", k, r.Offset))
+			case string(r.Value) != string(entry.Value):
+				missing(e, fmt.Sprintf("holds %q under key %q, but the changelog has %q at offset %d", entry.Value, k, r.Value, r.Offset))
+			}
+		}
+		for _, k := range sorted(f) {
+			if f[k].Value != nil && !held[k] {
+				missing(e, fmt.Sprintf("lacks key %q, written at offset %d", k, f[k].Offset))
+			}
+		}
+	}
+}
+
+func where(e *Event) string {
+	return fmt.Sprintf("%s, %s/%d %s at position %d, event %d: ", e.Worker, e.Table, e.Partition, e.Kind, e.Position.Changelog, e.N)
+}
+
+// storeIsFold is S6.
+func storeIsFold(h *History, _ Subject) (bad []string) {
+	h.compare(func(e *Event, what string) { bad = append(bad, where(e)+what) }, func(*Event, string) {})
+	return bad
+}
+
+// deletedStays is S12.
+func deletedStays(h *History, _ Subject) (bad []string) {
+	h.compare(func(*Event, string) {}, func(e *Event, what string) { bad = append(bad, where(e)+what) })
+	return bad
+}
+
+// positionCommitted is S7.
+func positionCommitted(h *History, _ Subject) (bad []string) {
+	changelogs := make(map[string]string)
+	for _, e := range h.of(TopicIs) {
+		if e.Role == Changelog {
+			changelogs[e.Table] = e.Topic
+		}
+	}
+	stable := make(map[TP]int64)
+	for _, e := range h.of(LogIs) {
+		stable[TP{Topic: e.Topic, Partition: e.Partition}] = e.Stable
+	}
+	for _, e := range h.of(Opened, Held) {
+		topic, ok := changelogs[e.Table]
+		if !ok || e.Position == nil {
+			continue
+		}
+		if end, ok := stable[TP{Topic: topic, Partition: e.Partition}]; ok && e.Position.Changelog > end {
+			bad = append(bad, where(e)+fmt.Sprintf("the committed changelog ends at %d", end))
+		}
+	}
+	return bad
+}
+
+// restoredFirst is S11: between a restore's begin and its end a worker sends
+// nothing to that changelog.
+func restoredFirst(h *History, _ Subject) (bad []string) {
+	type space struct {
+		worker, table string
+		partition     int32
+	}
+	open := make(map[space]*Event)
+	tables := make(map[string]string)
+	for _, e := range h.of(TopicIs) {
+		if e.Role == Changelog {
+			tables[e.Topic] = e.Table
+		}
+	}
+	for i := range h.Events {
+		e := &h.Events[i]
+		switch e.Kind {
+		case Restoring:
+			sp := space{e.Worker, e.Table, e.Partition}
+			if open[sp] = e; e.Done {
+				delete(open, sp)
+			}
+		case Opened:
+			// Opened again: the restore that was under way is over.
+			delete(open, space{e.Worker, e.Table, e.Partition})
+		case Sent:
+			for _, r := range e.Records {
+				table, ok := tables[r.Topic]
+				if !ok {
+					continue
+				}
+				if at := open[space{e.Worker, table, r.Partition}]; at != nil {
+					bad = append(bad, fmt.Sprintf("round %d of %s writes table %s/%d, whose restore is at %d of %d", e.Round, e.Worker, table, r.Partition, at.Reached, at.To))
+				}
+			}
+		}
+	}
+	return bad
+}
