@@ -6,5 +6,6 @@
 // and gets a Topology: the same names resolved and cut into sub-topologies.
 // A sub-topology is a set of agents that must run together, because they read
 // the same topics or share a table; one sub-topology on one partition number
-// is a task. Nothing in this package knows partition counts, brokers or time.
+// is a task. Plan then compares it with the topics that exist, and Render draws
+// it. Nothing in this package knows brokers or time.
 package topology
