@@ -38,8 +38,9 @@ func main() {
 	flag.StringVar(&o.dev, "dev", "", "run the development broker in this directory (internal)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, o); err != nil {
+	err := run(ctx, o)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -127,11 +128,11 @@ func median(ctx context.Context, o options, c benchCase) (figures, error) {
 
 // figures are what one case measured.
 type figures struct {
-	Records int
-	Wall    time.Duration
-	CPU     time.Duration
-	Commits int
-	RSS     int64
+	Records int           `json:"records"`
+	Wall    time.Duration `json:"wall"`
+	CPU     time.Duration `json:"cpu"`
+	Commits int           `json:"commits"`
+	RSS     int64         `json:"rss"`
 }
 
 func (f figures) rate() float64 { return float64(f.Records) / f.Wall.Seconds() }

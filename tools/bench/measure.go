@@ -112,7 +112,7 @@ func measureCount(ctx context.Context, o options, c benchCase) (figures, error) 
 	if err != nil {
 		return figures{}, err
 	}
-	defer tr.Close()
+	defer func() { _ = tr.Close() }()
 	st, done, err := openStore(c.store)
 	if err != nil {
 		return figures{}, err

@@ -109,7 +109,7 @@ func (h *Host) Do(ctx context.Context, r Run) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	defer os.RemoveAll(tmp)
+	defer func() { _ = os.RemoveAll(tmp) }()
 	simDir := filepath.Join(tmp, "sim")
 	for _, d := range []string{"tmp", "sim"} {
 		if err := os.Mkdir(filepath.Join(tmp, d), 0o755); err != nil {

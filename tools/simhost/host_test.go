@@ -171,6 +171,7 @@ func TestWatchdogs(t *testing.T) {
 }
 
 func TestParallelRunsDoNotMix(t *testing.T) {
+	t.Parallel()
 	want, _, err := runOnce(t, Run{Seed: 3}, "TestOrder")
 	if err != nil {
 		t.Fatal(err)

@@ -70,7 +70,7 @@ must be built with the overlay that "weir sim run" uses.`,
 			if err != nil {
 				return err
 			}
-			defer h.Close(cmd.Context())
+			defer func() { _ = h.Close(cmd.Context()) }()
 			dir, err := os.Getwd()
 			if err != nil {
 				return err
@@ -95,7 +95,7 @@ func newSimRun() *cobra.Command {
 		Long: `Compile the tests of each package once and run them with many seeds, on all
 cores. Each seed prints one line; a failing one also prints its output and the
 command that replays it.`,
-		RunE: func(cmd *cobra.Command, args []string) error { return f.runAll(cmd, args) },
+		RunE: f.runAll,
 	}
 	fs := cmd.Flags()
 	fs.IntVar(&f.seeds, "seeds", 100, "how many seeds to run")

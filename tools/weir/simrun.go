@@ -81,7 +81,7 @@ func (f *simFlags) runPackage(ctx context.Context, p simPackage, t *tally) error
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(tmp)
+	defer func() { _ = os.RemoveAll(tmp) }()
 	wasm := filepath.Join(tmp, "tests.wasm")
 	fmt.Fprintf(t.out, "building %s\n", p.path)
 	if err := simhost.BuildTest(ctx, p.dir, ".", wasm, os.Stderr); err != nil {
@@ -91,7 +91,7 @@ func (f *simFlags) runPackage(ctx context.Context, p simPackage, t *tally) error
 	if err != nil {
 		return err
 	}
-	defer h.Close(ctx)
+	defer func() { _ = h.Close(ctx) }()
 	seeds := make(chan uint64)
 	var jobs sync.WaitGroup
 	for range max(f.jobs, 1) {
