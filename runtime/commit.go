@@ -19,9 +19,9 @@ func (l *lane) commitLoop(ctx context.Context, p Producer) {
 		case r := <-l.rounds:
 			l.post(ctx, l.commit(ctx, p, r))
 		case a := <-l.batches:
-			Crash("apply.before")
+			Crash(l.s.cfg, "apply.before")
 			err := l.s.cfg.Store.Apply(a.Batch)
-			Crash("apply.after")
+			Crash(l.s.cfg, "apply.after")
 			l.post(ctx, worker.Applied{Round: a.Round, Err: err})
 		case <-l.recover:
 			if l.recovered(ctx, p) {
@@ -37,14 +37,14 @@ func (l *lane) commitLoop(ctx context.Context, p Producer) {
 func (l *lane) commit(ctx context.Context, p Producer, r *worker.Round) worker.Decided {
 	ctx, cancel := context.WithTimeout(ctx, l.s.cfg.CommitTimeout)
 	defer cancel()
-	Crash("commit.before")
+	Crash(l.s.cfg, "commit.before")
 	res := p.Commit(ctx, Commit{
 		Records: r.Records(),
 		Group:   l.s.group,
 		Offsets: offsetsOf(r),
 		Claim:   func() error { return l.s.owned.claim(r.Epochs) },
 	})
-	Crash("commit.after")
+	Crash(l.s.cfg, "commit.after")
 	if res.Outcome == Aborted && errors.Is(res.Err, ErrFenced) {
 		// The group does not know us any more. The membership's own
 		// goroutine may be waiting for an answer that never comes, so this

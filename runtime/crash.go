@@ -4,4 +4,4 @@ package runtime
 
 // Crash marks a point at which the simulator may end a worker. In production
 // builds it compiles to nothing.
-func Crash(string) {}
+func Crash(*Config, string) {}

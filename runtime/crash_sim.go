@@ -2,12 +2,14 @@
 
 package runtime
 
-// CrashHook, when set by the simulator, is called at every marked point.
-var CrashHook func(point string)
+// CrashHook, when set by the simulator, is called at every marked point with
+// the configuration of the worker that reached it. To end the worker there it
+// does not return.
+var CrashHook func(c *Config, point string)
 
 // Crash marks a point at which the simulator may end a worker.
-func Crash(point string) {
+func Crash(c *Config, point string) {
 	if CrashHook != nil {
-		CrashHook(point)
+		CrashHook(c, point)
 	}
 }

@@ -23,6 +23,7 @@ func (s *session) Assigned(_ int64, parts []record.TopicPartition) {
 	if len(ids) == 0 {
 		return
 	}
+	Crash(s.cfg, "assign")
 	s.mu.Lock()
 	// Generations grow also across restarts and members, as far as clocks
 	// agree: a store shared by workers is fenced by them.
@@ -67,7 +68,9 @@ func (s *session) place(ids []task.ID) [][]task.ID {
 func (s *session) Revoked(ctx context.Context, parts []record.TopicPartition) {
 	ids := s.tasksOf(parts)
 	s.log.Info("tasks revoked", "tasks", fmt.Sprint(ids))
+	Crash(s.cfg, "revoke.before")
 	s.giveUp(ctx, ids)
+	Crash(s.cfg, "revoke.after")
 }
 
 func (s *session) giveUp(ctx context.Context, ids []task.ID) {

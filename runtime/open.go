@@ -29,7 +29,7 @@ func (s *session) open(ctx context.Context, e worker.Open) worker.Opened {
 		ev.Err = fmt.Errorf("task %s: reading committed offsets: %w", e.Task, err)
 		return ev
 	}
-	Crash("open.committed")
+	Crash(s.cfg, "open.committed")
 	logs := make([]record.TopicPartition, len(e.Stores))
 	for i, name := range e.Stores {
 		logs[i] = record.TopicPartition{Topic: topology.ChangelogTopic(s.cfg.Topology.App, name), Partition: e.Task.Partition}
@@ -64,6 +64,7 @@ func (s *session) open(ctx context.Context, e worker.Open) worker.Opened {
 func (s *session) openSpace(sp store.Space, e worker.Open) (changelog.Log, store.Reader, error) {
 	l := changelog.Log{Space: sp, Corrupt: e.Rebuild}
 	r, pos, err := s.cfg.Store.Open(sp, e.Generation)
+	Crash(s.cfg, "open.opened")
 	if errors.Is(err, store.ErrCorrupt) {
 		s.log.Warn("the store's data is damaged; rebuilding it from the changelog", "space", sp.String(), "error", err)
 		l.Corrupt = true

@@ -74,6 +74,7 @@ func (rs *restorer) begin(p changelog.Plan) error {
 		if err := rs.s.cfg.Store.Drop(p.Space, rs.gen); err != nil {
 			return err
 		}
+		Crash(rs.s.cfg, "restore.dropped")
 	}
 	r := &restoring{p, changelog.NewRestore(p)}
 	rs.report(r)
@@ -171,8 +172,9 @@ func (rs *restorer) write() error {
 	if rs.batch.Empty() {
 		return nil
 	}
-	Crash("restore.apply")
+	Crash(rs.s.cfg, "restore.apply")
 	err := rs.s.cfg.Store.Apply(&rs.batch)
+	Crash(rs.s.cfg, "restore.applied")
 	rs.batch.Reset()
 	rs.bytes = 0
 	return err
