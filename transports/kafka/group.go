@@ -11,7 +11,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/weirstream/weir/core/record"
 	"github.com/weirstream/weir/runtime"
@@ -36,8 +38,9 @@ type group struct {
 	// session counts assignments and losses.
 	session atomic.Int64
 	// calls makes listener calls come one at a time; left is set under it.
-	calls  sync.Mutex
-	left   atomic.Bool
+	calls sync.Mutex
+	left  atomic.Bool
+	// cancel ends the client's requests, whatever they wait for.
 	cancel context.CancelFunc
 	done   chan struct{}
 }
@@ -58,7 +61,7 @@ func (t *Transport) Join(ctx context.Context, cfg runtime.GroupConfig, l runtime
 		t: t, cfg: cfg, listener: l, cancel: cancel, done: make(chan struct{}),
 		log: t.cfg.Logger.With("group", cfg.Group),
 	}
-	if g.cl, err = t.client(g.options()...); err != nil {
+	if g.cl, err = t.client(append(g.options(), kgo.WithContext(ctx))...); err != nil {
 		cancel()
 		return nil, err
 	}
@@ -208,7 +211,7 @@ func (g *group) Rejoin() { g.cl.ForceRebalance() }
 // times out, as KIP-345 has it.
 func (g *group) Leave(ctx context.Context) error {
 	g.left.Store(true)
-	err := g.cl.LeaveGroupContext(ctx)
+	err := g.leave(ctx)
 	g.cancel()
 	g.cl.Close()
 	<-g.done
@@ -217,6 +220,45 @@ func (g *group) Leave(ctx context.Context) error {
 		return fmt.Errorf("kafka: leave group %s: %w", g.cfg.Group, err)
 	}
 	return nil
+}
+
+// leave lets franz-go leave for half of the time. While a rebalance is under
+// way franz-go waits for its end first, up to the rebalance timeout, and so
+// would closing the client; then its requests are cut off and the broker is
+// told from here.
+func (g *group) leave(ctx context.Context) error {
+	id, _ := g.cl.GroupMetadata()
+	half, cancel := halfOf(ctx)
+	err := g.cl.LeaveGroupContext(half)
+	cancel()
+	if err == nil || ctx.Err() != nil || id == "" || g.cfg.InstanceID != "" {
+		return err
+	}
+	g.cancel()
+	req := kmsg.NewPtrLeaveGroupRequest()
+	req.Group, req.MemberID = g.cfg.Group, id
+	member := kmsg.NewLeaveGroupRequestMember()
+	member.MemberID = id
+	req.Members = append(req.Members, member)
+	resp, err := req.RequestWith(ctx, g.t.admin)
+	if err != nil {
+		return err
+	}
+	for _, m := range resp.Members {
+		if err := kerr.ErrorForCode(m.ErrorCode); err != nil && !errors.Is(err, kerr.UnknownMemberID) {
+			return err
+		}
+	}
+	return kerr.ErrorForCode(resp.ErrorCode)
+}
+
+// halfOf bounds a context to half of the time that it has left.
+func halfOf(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(deadline)/2)
 }
 
 // Close leaves in a hurry.
