@@ -92,12 +92,13 @@ func (s *session) giveUp(ctx context.Context, ids []task.ID) {
 	}
 	var late []task.ID
 	for _, id := range ids {
+		if waits[id] == nil {
+			continue // no lane has it, so nobody would ever answer
+		}
 		select {
 		case <-waits[id]:
 		case <-ctx.Done():
-			if waits[id] != nil {
-				late = append(late, id)
-			}
+			late = append(late, id)
 		}
 	}
 	s.owned.remove(ids)
