@@ -91,7 +91,7 @@ func table() []setting {
 			value: func(s *Settings) pflag.Value { return duration(&s.CommitTimeout) }},
 		{name: "session-timeout", def: "15s", scope: workerOnly, doc: "How long the group waits for a silent worker before its tasks move. Brokers bound it with group.min.session.timeout.ms (6s) and group.max.session.timeout.ms.",
 			value: func(s *Settings) pflag.Value { return duration(&s.SessionTimeout) }},
-		{name: "rebalance-timeout", def: "60s", scope: workerOnly, doc: "How long the workers may take to join a rebalance.",
+		{name: "rebalance-timeout", def: "1m", scope: workerOnly, doc: "How long the workers may take to join a rebalance.",
 			value: func(s *Settings) pflag.Value { return duration(&s.RebalanceTimeout) }},
 		{name: "revoke-timeout", def: "0s", scope: workerOnly, doc: "How long a task that moves away may take to commit before it is given up uncommitted. 0 takes half of the rebalance timeout.",
 			value: func(s *Settings) pflag.Value { return duration(&s.RevokeTimeout) }},

@@ -98,7 +98,19 @@ func duration(at *time.Duration) *value[time.Duration] {
 		}
 		return d, nil
 	}
-	return &value[time.Duration]{at, "duration", parse, time.Duration.String}
+	return &value[time.Duration]{at, "duration", parse, showDuration}
+}
+
+// showDuration is String without zero units at the end: 1m, not 1m0s.
+func showDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
 
 func guarantee(at *runtime.Guarantee) *value[runtime.Guarantee] {
