@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"sync"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -93,12 +94,18 @@ func lockDir(cfg Config) (*pebble.Lock, error) {
 	if err == nil {
 		return lock, nil
 	}
-	// The lock file could not be made, or it could not be locked.
-	var path *fs.PathError
-	if errors.As(err, &path) {
+	if !heldByOther(err) {
 		return nil, fmt.Errorf("making the lock of the store: %w", err)
 	}
 	return nil, fmt.Errorf("opening the store in %s: %w: stop the other worker, or give this one a directory of its own: %w", cfg.Dir, store.ErrLocked, err)
+}
+
+// heldByOther tells a lock that is taken from one that cannot be made:
+// fcntl's bare error, or Pebble's for a directory this process has open.
+func heldByOther(err error) bool {
+	var path *fs.PathError
+	var errno syscall.Errno
+	return !errors.As(err, &path) && errors.As(err, &errno) || err.Error() == "lock held by current process"
 }
 
 func options(cfg Config, d *disk, lock *pebble.Lock) *pebble.Options {

@@ -1,0 +1,15 @@
+// Package conformance holds the suites that adapters must pass. It imports no
+// adapter: an adapter's test names itself with a factory and runs the suite.
+//
+//	func TestConformance(t *testing.T) {
+//		conformance.Store(t, conformance.StoreFactory{
+//			Name: "mystore",
+//			New:  func(tb conformance.TB) conformance.StorePlace { … },
+//			Can:  []conformance.Capability{conformance.Reopens},
+//		})
+//	}
+//
+// What not every adapter can do is a capability. Checks that need one which
+// the factory does not declare are skipped by name, and the suite ends by
+// listing what was not declared.
+package conformance

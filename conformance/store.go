@@ -1,0 +1,131 @@
+package conformance
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/weirstream/weir/core/store"
+)
+
+// A Capability is something that not every adapter can do.
+type Capability string
+
+// The capabilities of stores.
+const (
+	// Reopens: what a store held when it was closed is there when its place
+	// is opened again.
+	Reopens Capability = "reopens"
+	// LocksOut: a place that is open cannot be opened again; that fails with
+	// store.ErrLocked.
+	LocksOut Capability = "locks out"
+	// Shared: a place may be open several times at once, in several
+	// processes, and newer generations fence older ones across them, even
+	// after all were closed.
+	Shared Capability = "shared across processes"
+	// SurvivesKill: batches that were applied survive SIGKILL of the
+	// process. Needs StoreFactory.OpenDir.
+	SurvivesKill Capability = "survives kill"
+	// SurvivesPowerLoss: what was flushed survives a crash of the machine at
+	// any moment, and what is left is the state after some prefix of the
+	// writes. Needs StorePlace.OnWrite and Crash.
+	SurvivesPowerLoss Capability = "survives power loss"
+	// ReportsFailingDisk: when the disk fails, calls return errors, and what
+	// was applied before is there once the disk is well. Needs
+	// StorePlace.OnWrite and Fail.
+	ReportsFailingDisk Capability = "reports a failing disk"
+	// DetectsDamage: data that was changed on disk is reported as
+	// store.ErrCorrupt and never served. Needs StorePlace.Damage.
+	DetectsDamage Capability = "detects damage"
+)
+
+// StoreCapabilities lists all of them.
+func StoreCapabilities() []Capability {
+	return []Capability{Reopens, LocksOut, Shared, SurvivesKill, SurvivesPowerLoss, ReportsFailingDisk, DetectsDamage}
+}
+
+// A StoreFactory makes places for stores, each empty and independent of the
+// others.
+type StoreFactory struct {
+	// Name of the adapter, for messages.
+	Name string
+	// New makes a place. It may use tb's Cleanup and TempDir.
+	New func(tb TB) StorePlace
+	// Can lists the adapter's capabilities.
+	Can []Capability
+	// OpenDir opens a store in a directory of the real file system. It is
+	// called in a child process that will be killed; SurvivesKill needs it.
+	OpenDir func(dir string) (store.Store, error)
+
+	test string // the name of the test that runs the suite
+}
+
+// Has reports whether the factory declares a capability.
+func (f StoreFactory) Has(c Capability) bool { return slices.Contains(f.Can, c) }
+
+// A StorePlace is where a store keeps its data: a directory, a simulated disk,
+// a server, or nothing.
+type StorePlace struct {
+	// Open opens the store. Each check closes what it opens.
+	Open func() (store.Store, error)
+
+	// OnWrite asks for before to be called before anything is written to the
+	// disk, from whatever goroutine writes; nil ends that. Calls are not
+	// made at the same time.
+	OnWrite func(before func())
+	// Crash returns a place with what the disk would hold had the machine
+	// lost power now, one of several possibilities chosen by seed. It may be
+	// called from OnWrite's function.
+	Crash func(seed uint64) StorePlace
+	// Fail makes all writes fail with err until it is called with nil. It
+	// may be called from OnWrite's function.
+	Fail func(err error)
+	// Damage changes bytes of what is stored while no store is open.
+	Damage func() error
+}
+
+// A StoreCheck is one check of the suite.
+type StoreCheck struct {
+	Name string
+	// Needs are the capabilities without which the check says nothing.
+	Needs []Capability
+	Run   func(tb TB, f StoreFactory)
+}
+
+// StoreChecks returns the suite.
+func StoreChecks() []StoreCheck {
+	return slices.Concat(readChecks(), writeChecks(), ownerChecks(), lifeChecks(), crashChecks(), bulkChecks())
+}
+
+// Store runs the suite. Checks run in parallel. It must be called from a test
+// function, or a subtest, that does nothing else before it: the check of
+// SIGKILL runs that test again in a child process.
+func Store(t *testing.T, f StoreFactory) {
+	t.Helper()
+	f.test = t.Name()
+	runKillChild(f)
+	t.Run("store", func(t *testing.T) {
+		for _, c := range StoreChecks() {
+			t.Run(c.Name, func(t *testing.T) {
+				t.Parallel()
+				for _, need := range c.Needs {
+					if !f.Has(need) {
+						t.Skipf("%s does not declare %q", f.Name, need)
+					}
+				}
+				c.Run(t, f)
+			})
+		}
+	})
+	var missing []string
+	for _, c := range StoreCapabilities() {
+		if !f.Has(c) {
+			missing = append(missing, string(c))
+		}
+	}
+	if len(missing) == 0 {
+		t.Logf("%s declares every capability", f.Name)
+		return
+	}
+	t.Logf("%s does not declare: %s", f.Name, strings.Join(missing, ", "))
+}

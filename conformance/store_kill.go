@@ -1,0 +1,117 @@
+package conformance
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// The child learns the directory of its store and that it is the child.
+const killDirVariable = "WEIR_CONFORMANCE_KILL_DIR"
+
+// runKillChild is what the child does: it makes the history, one step after
+// another, says which are done, and never ends by itself.
+func runKillChild(f StoreFactory) {
+	dir := os.Getenv(killDirVariable)
+	if dir == "" {
+		return
+	}
+	fmt.Fprintln(os.Stderr, killChild(f, dir))
+	os.Exit(3)
+}
+
+func killChild(f StoreFactory, dir string) error {
+	s, err := f.OpenDir(dir)
+	if err != nil {
+		return err
+	}
+	_, ps, err := openHistory(s)
+	if err != nil {
+		return err
+	}
+	h := history{valueBytes: 3000}
+	for i := int(ps[1].Changelog) + 1; ; i++ {
+		if err := h.do(s, i); err != nil {
+			return err
+		}
+		// Straight to the pipe: a line that was written was applied before.
+		if _, err := fmt.Fprintf(os.Stdout, "applied %d\n", i); err != nil {
+			return err
+		}
+	}
+}
+
+// checkKill kills a process with SIGKILL while it writes, several times over
+// the same directory: all that it said to be applied must be there.
+func checkKill(tb TB, f StoreFactory) {
+	if f.OpenDir == nil {
+		tb.Fatalf("%s declares %q without OpenDir", f.Name, SurvivesKill)
+	}
+	dir := filepath.Join(tb.TempDir(), "store")
+	h := history{valueBytes: 3000}
+	reached := 0
+	for round, after := range []int{1, 2, 40, 300, 700} {
+		if short() && round == 3 {
+			break
+		}
+		acked := killAfter(tb, f, dir, after)
+		s, err := f.OpenDir(dir)
+		if err != nil {
+			tb.Fatalf("opening after SIGKILL: %v", err)
+		}
+		// A step may have been applied and not yet reported. A drop has no
+		// position, so that the next process does it again.
+		k, err := h.prefix(s, max(acked, reached), acked+1)
+		if err != nil {
+			tb.Fatalf("killed after %d steps were reported: %v", acked, err)
+		}
+		reached = k
+		if err := s.Close(); err != nil {
+			tb.Fatalf("closing: %v", err)
+		}
+	}
+}
+
+// killAfter runs the child until it reported n steps, kills it, and returns
+// the last step that it reported.
+func killAfter(tb TB, f StoreFactory, dir string, n int) int {
+	tb.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		tb.Fatalf("finding the test binary: %v", err)
+	}
+	var pattern []string
+	for part := range strings.SplitSeq(f.test, "/") {
+		pattern = append(pattern, "^"+regexp.QuoteMeta(part)+"$")
+	}
+	cmd := exec.Command(exe, "-test.run="+strings.Join(pattern, "/"), "-test.v=false")
+	cmd.Env = append(os.Environ(), killDirVariable+"="+dir)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		tb.Fatalf("starting a child: %v", err)
+	}
+	lines, last, killed := bufio.NewScanner(out), 0, false
+	for seen := 0; lines.Scan(); {
+		if _, err := fmt.Sscanf(lines.Text(), "applied %d", &last); err != nil {
+			continue
+		}
+		if seen++; seen == n {
+			killed = cmd.Process.Kill() == nil
+		}
+	}
+	err = cmd.Wait()
+	if !killed {
+		tb.Fatalf("the child ended by itself: %v\n%s", err, stderr.String())
+	}
+	return last
+}
