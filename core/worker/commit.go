@@ -87,6 +87,9 @@ func (m *Machine) decided(ev Decided) {
 		m.emit(Rejoin{fmt.Errorf("a newer producer or member took over: %w", ev.Err)})
 	}
 	m.round = nil
+	if !m.recovering {
+		m.openForgotten()
+	}
 }
 
 // each calls f for the tasks of the round that are still ours.
@@ -169,12 +172,14 @@ func (m *Machine) forget(o *owned) {
 	o.task, o.reopen, o.state = nil, true, Opening
 }
 
-// reopen starts a task again from what was committed. When a batch is on its
-// way to the store it waits for that: a batch that arrives in the middle of a
-// rebuild would bring a position that claims more than the space holds.
+// reopen starts a task again from what was committed. With an epoch of its own
+// in flight it waits until the round is over: before, what is committed may be
+// read and then change; and a batch that arrives in the middle of a rebuild
+// would bring a position that claims more than the space holds.
 func (m *Machine) reopen(o *owned) {
+	flying := o.task.InFlight()
 	m.forget(o)
-	if !m.applying {
+	if !flying {
 		m.open(o)
 	}
 }

@@ -36,6 +36,8 @@ type lab struct {
 	apply    *worker.Apply
 	released []task.ID
 	lines    []string
+	// recovering says that the producer was asked to recover.
+	recovering bool
 }
 
 // A reading is one input that is being fetched.
@@ -64,7 +66,7 @@ func (l *lab) restart() {
 	l.reads = make(map[record.TopicPartition]*reading)
 	l.opens = make(map[task.ID]worker.Open)
 	l.restores = make(map[task.ID]worker.Restore)
-	l.round, l.apply, l.released = nil, nil, nil
+	l.round, l.apply, l.released, l.recovering = nil, nil, nil, false
 }
 
 // take returns what was printed since the last time.
@@ -89,7 +91,12 @@ func (l *lab) step(ev worker.Event) {
 func (l *lab) note(e worker.Effect) {
 	switch e := e.(type) {
 	case worker.Open:
+		if l.epochOf(e.Task) == e.Generation {
+			l.t.Fatalf("%s is to be opened while an epoch of it is in flight: what is read may still change", e.Task)
+		}
 		l.opens[e.Task] = e
+	case worker.Recover:
+		l.recovering = true
 	case worker.Restore:
 		l.restores[e.Task] = e
 	case worker.Fetch:
@@ -126,11 +133,27 @@ func (l *lab) note(e worker.Effect) {
 	}
 }
 
+// epochOf returns the generation of the task's epoch in flight, or 0.
+func (l *lab) epochOf(id task.ID) store.Generation {
+	if l.round != nil {
+		for _, e := range l.round.Epochs {
+			if e.Task == id {
+				return e.Generation
+			}
+		}
+	}
+	return 0
+}
+
 // open answers Open from what the broker and the disk hold.
 func (l *lab) open(id task.ID) {
 	e, ok := l.opens[id]
 	if !ok {
 		l.printf("nothing asks to open %s", id)
+		return
+	}
+	if l.epochOf(id) != 0 {
+		l.printf("its offsets are not stable yet")
 		return
 	}
 	delete(l.opens, id)
@@ -249,7 +272,7 @@ func (l *lab) start(ids []task.ID) {
 
 // finishOpening answers every Open and Restore.
 func (l *lab) finishOpening() {
-	for len(l.opens)+len(l.restores) > 0 {
+	for l.opensNow() {
 		for _, id := range sortedIDs(l.opens) {
 			l.open(id)
 		}
@@ -257,6 +280,16 @@ func (l *lab) finishOpening() {
 			l.restore(id)
 		}
 	}
+}
+
+// opensNow reports whether an open task can be brought further.
+func (l *lab) opensNow() bool {
+	for id := range l.opens {
+		if l.epochOf(id) == 0 {
+			return true
+		}
+	}
+	return len(l.restores) > 0
 }
 
 func sortedIDs[V any](m map[task.ID]V) []task.ID {

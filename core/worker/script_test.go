@@ -110,6 +110,7 @@ func (l *lab) runEvent(d *datadriven.TestData, a args) bool {
 	case "apply":
 		l.applyNow(a.err())
 	case "recovered":
+		l.recovering = false
 		l.step(worker.Recovered{})
 	case "revoke":
 		l.step(worker.Revoke{Tasks: a.tasks()})
