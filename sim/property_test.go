@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,7 +80,8 @@ func (tr *trial) run() {
 	h := tr.hooks
 	h.choose = tr.rng.IntN
 	h.limit = func(most int) int { return 1 + tr.rng.IntN(min(most, 4)) }
-	opts := []Option{Workers(0), CommitInterval(50 * time.Millisecond), MaxSteps(200_000)}
+	opts := []Option{Workers(0), CommitInterval(50 * time.Millisecond), MaxSteps(100_000)}
+	h.configure = func(c *config) { c.patience = time.Hour }
 	if p.AtLeastOnce {
 		opts = append(opts, AtLeastOnce())
 	}
@@ -348,4 +350,36 @@ func (tr *trial) covers(name string, got, want map[string][]int64) {
 	if err != nil {
 		tr.t.Fatalf("at least once: topic %s: %v\n%s", name, err, tr.plan)
 	}
+}
+
+// The same calls give the same run: every record of every topic, markers
+// included, and every counter.
+func TestSameCallsSameRun(t *testing.T) {
+	t.Parallel()
+	g := plans(false)
+	for i := range 20 {
+		var runs [2]string
+		for n := range runs {
+			tr := &trial{t: t, plan: g.Example(i)}
+			tr.run()
+			runs[n] = history(tr.s)
+		}
+		if runs[0] != runs[1] {
+			t.Fatalf("case %d gave two histories: %s", i, g.Example(i))
+		}
+	}
+}
+
+// history is all that a run left behind.
+func history(s *App) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%+v at %s\n", s.Stats(), s.now)
+	for _, name := range s.broker.names {
+		for _, p := range s.broker.topics[name] {
+			for at, e := range p.log {
+				fmt.Fprintf(&b, "%s %d: %x=%x at %d, marker %v, gone %v, committed %v\n", p.tp, at, e.rec.Key, e.rec.Value, e.rec.Time, e.marker, e.gone, e.committed())
+			}
+		}
+	}
+	return b.String()
 }

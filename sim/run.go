@@ -247,7 +247,8 @@ func (s *App) Settle() {
 func (s *App) until(what string, done func() bool) {
 	s.t.Helper()
 	deadline := s.now.Add(s.cfg.patience)
-	for {
+	steps := s.stats.Steps
+	for wakes := 1; ; wakes++ {
 		s.Run()
 		for id, err := range s.stopped {
 			s.t.Fatalf("sim: task %s does not go on, so it cannot be that %s: %v", id, what, err)
@@ -256,7 +257,7 @@ func (s *App) until(what string, done func() bool) {
 			return
 		}
 		at, ok := s.wake()
-		if !ok || at > deadline.UnixMilli() {
+		if !ok || at > deadline.UnixMilli() || s.stats.Steps-steps+wakes > s.cfg.maxSteps {
 			s.t.Fatalf("sim: waited until %s, but not %s:\n%s", s.now.Format(time.RFC3339), what, s.describe())
 		}
 		s.setClock(time.UnixMilli(at).UTC())
