@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"slices"
@@ -14,6 +13,7 @@ import (
 	"github.com/weirstream/weir/core/store"
 	"github.com/weirstream/weir/core/task"
 	"github.com/weirstream/weir/core/topology"
+	"github.com/weirstream/weir/core/worker"
 )
 
 // A T is what the simulator needs of a test: *testing.T, *testing.B and
@@ -105,7 +105,7 @@ func defaults() config {
 		session:        15 * time.Second, revokeBudget: 30 * time.Second, txnTimeout: time.Minute,
 		fetchRecords: 1000, workRecords: 2048, restoreRecords: 1000,
 		maxSteps: 2_000_000, patience: 24 * time.Hour,
-		logger: slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.Level(100)})),
+		logger: slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -337,8 +337,26 @@ func (s *App) millis() int64 { return s.now.UnixMilli() }
 // source.
 func (s *App) Stopped() map[record.TopicPartition]error {
 	m := make(map[record.TopicPartition]error)
-	for id, err := range s.stopped {
-		m[record.TopicPartition{Topic: id.Sub, Partition: id.Partition}] = err
+	for _, id := range s.halted() {
+		m[record.TopicPartition{Topic: id.Sub, Partition: id.Partition}] = s.stopped[id]
 	}
 	return m
+}
+
+// halted returns the tasks that are stopped where they are now; a crash, a
+// move or an abort sets a stopped task going again.
+func (s *App) halted() []task.ID {
+	var ids []task.ID
+	for _, id := range s.broker.group.tasks {
+		p := s.broker.group.owner[id]
+		if s.stopped[id] == nil || p == nil || p.dead {
+			continue
+		}
+		for _, in := range p.m.Tasks() {
+			if in.Task == id && in.State == worker.Stopped {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids
 }

@@ -250,8 +250,8 @@ func (s *App) until(what string, done func() bool) {
 	steps := s.stats.Steps
 	for wakes := 1; ; wakes++ {
 		s.Run()
-		for id, err := range s.stopped {
-			s.t.Fatalf("sim: task %s does not go on, so it cannot be that %s: %v", id, what, err)
+		for _, id := range s.halted() {
+			s.t.Fatalf("sim: task %s does not go on, so it cannot be that %s: %v", id, what, s.stopped[id])
 		}
 		if done() {
 			return
