@@ -154,9 +154,12 @@ func TestFlightsEndToEnd(t *testing.T) {
 func (b *bench) tables() {
 	b.t.Helper()
 	var got struct {
-		Key    string
-		Value  Stats
-		Window *struct{ Start, End time.Time }
+		Key    string `json:"key"`
+		Value  Stats  `json:"value"`
+		Window *struct {
+			Start time.Time `json:"start"`
+			End   time.Time `json:"end"`
+		} `json:"window"`
 	}
 	line := b.must("table", "get", "origin-stats", "DEN")
 	if err := json.Unmarshal([]byte(line), &got); err != nil || got.Key != "DEN" || got.Value.Count < 10 || got.Window != nil {

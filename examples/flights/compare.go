@@ -23,7 +23,7 @@ type comparison struct {
 // maxExamples bounds what is printed.
 const maxExamples = 20
 
-func (c *comparison) wrong(format string, args ...any) {
+func (c *comparison) wrongf(format string, args ...any) {
 	c.mismatches++
 	if len(c.examples) < maxExamples {
 		c.examples = append(c.examples, fmt.Sprintf(format, args...))
@@ -36,15 +36,15 @@ func compareMaps[K comparable, V comparable](c *comparison, what string, want, g
 		c.checked++
 		switch v, ok := got[k]; {
 		case !ok:
-			c.wrong("%s: %v is missing, expected %v", what, k, want[k])
+			c.wrongf("%s: %v is missing, expected %v", what, k, want[k])
 		case v != want[k]:
-			c.wrong("%s: %v is %v, expected %v", what, k, v, want[k])
+			c.wrongf("%s: %v is %v, expected %v", what, k, v, want[k])
 		}
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(got), order) {
 		if _, ok := want[k]; !ok {
 			c.checked++
-			c.wrong("%s: %v should not be there, is %v", what, k, got[k])
+			c.wrongf("%s: %v should not be there, is %v", what, k, got[k])
 		}
 	}
 }
@@ -88,13 +88,13 @@ func (c *comparison) compareLate(want, got map[string]int) {
 	for _, k := range slices.Sorted(maps.Keys(want)) {
 		c.checked += int64(want[k])
 		if got[k] != want[k] {
-			c.wrong("late-flights: %s: there %d times, expected %d", k, got[k], want[k])
+			c.wrongf("late-flights: %s: there %d times, expected %d", k, got[k], want[k])
 		}
 	}
 	for _, k := range slices.Sorted(maps.Keys(got)) {
 		if want[k] == 0 {
 			c.checked++
-			c.wrong("late-flights: %s: there %d times, expected none", k, got[k])
+			c.wrongf("late-flights: %s: there %d times, expected none", k, got[k])
 		}
 	}
 }

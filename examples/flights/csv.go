@@ -38,7 +38,7 @@ func open(path string, shipped []byte) (io.ReadCloser, error) {
 	}
 	r, err := decompress(f)
 	if err != nil {
-		f.Close()
+		_ = f.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return r, nil
@@ -109,7 +109,7 @@ func readCSV(path string, shipped []byte, columns []string, got func(fields []st
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	if path == "" {
 		path = "shipped data"
 	}

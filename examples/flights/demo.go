@@ -113,7 +113,7 @@ func (a *application) demo(ctx context.Context, e *cli.Env, o demoOptions, own b
 	defer cancel()
 	d := &demo{a: a, e: e, o: o, own: own, dir: dir, rand: rand.New(rand.NewPCG(o.seed, 0))}
 	c, err := d.run(ctx)
-	e.ProgressDone("")
+	e.ProgressDonef("")
 	if err != nil {
 		return fmt.Errorf("%w\nlogs and state are in %s", err, dir)
 	}
@@ -140,12 +140,12 @@ func (d *demo) run(ctx context.Context) (*comparison, error) {
 		}
 		defer b.stop()
 		d.e.Settings.Brokers = []string{b.addr}
-		d.say("development broker on %s, in %s", b.addr, d.dir)
+		d.sayf("development broker on %s, in %s", b.addr, d.dir)
 	}
 	if d.tr, err = d.e.Connect(ctx); err != nil {
 		return nil, err
 	}
-	defer d.tr.Close()
+	defer closing(d.e, d.tr)
 	if !d.own {
 		if err := d.makeRoom(ctx); err != nil {
 			return nil, err
@@ -209,12 +209,12 @@ func (d *demo) process(ctx context.Context, l *loader) error {
 		if err := l.flights(ctx, d.o.file); err != nil {
 			return err
 		}
-		d.say("starting %d workers", d.o.workers)
+		d.sayf("starting %d workers", d.o.workers)
 		if err := d.crew.start(); err != nil {
 			return err
 		}
 	} else {
-		d.say("%d workers, %d kills while the flights are loaded, seed %d", d.o.workers, d.o.kills, d.o.seed)
+		d.sayf("%d workers, %d kills while the flights are loaded, seed %d", d.o.workers, d.o.kills, d.o.seed)
 		if err := d.crew.start(); err != nil {
 			return err
 		}
@@ -265,19 +265,19 @@ func (d *demo) watch(ctx context.Context) error {
 		} else if done++; !ok {
 			done = 0
 		}
-		d.e.Progress("processed %d of %d flights, %.0f/s, lag %d", b.processed, d.x.flights,
+		d.e.Progressf("processed %d of %d flights, %.0f/s, lag %d", b.processed, d.x.flights,
 			float64(b.processed-first)/max(time.Since(start).Seconds(), 0.001), b.lag())
 		if err := pause(ctx, 100*time.Millisecond); err != nil {
 			return err
 		}
 	}
 	n, took := d.x.flights-first, last.Sub(start).Seconds()
-	d.e.ProgressDone("processed the last %d flights in %.1f s: %.0f/s from the first commit to the last", n, took, float64(n)/max(took, 0.001))
+	d.e.ProgressDonef("processed the last %d flights in %.1f s: %.0f/s from the first commit to the last", n, took, float64(n)/max(took, 0.001))
 	return nil
 }
 
 // behind reports whether flights are left, loaded or not.
-func (d *demo) behind(b backlog) bool { return b.remaining > 0 || b.processed < d.x.flights }
+func (d *demo) behind(b *backlog) bool { return b.remaining > 0 || b.processed < d.x.flights }
 
 // pause waits, or returns the error of the context.
 func pause(ctx context.Context, t time.Duration) error {
@@ -291,8 +291,8 @@ func pause(ctx context.Context, t time.Duration) error {
 	}
 }
 
-// say writes a line for people.
-func (d *demo) say(format string, args ...any) { d.e.ProgressDone(format, args...) }
+// sayf writes a line for people.
+func (d *demo) sayf(format string, args ...any) { d.e.ProgressDonef(format, args...) }
 
 // makeRoom sees to it that nothing is left of an earlier run.
 func (d *demo) makeRoom(ctx context.Context) error {

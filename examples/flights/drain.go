@@ -20,12 +20,12 @@ type backlog struct {
 	behind                         map[record.TopicPartition]runtime.LogRange
 }
 
-func (b backlog) lag() int64 { return b.remaining + b.internal }
+func (b *backlog) lag() int64 { return b.remaining + b.internal }
 
 // look compares the committed offsets of the group with the ends of what it
 // reads. The ends are taken afterwards, so what is not behind is done.
-func look(ctx context.Context, t *topology.Topology, tr runtime.Transport) (backlog, error) {
-	b := backlog{behind: make(map[record.TopicPartition]runtime.LogRange)}
+func look(ctx context.Context, t *topology.Topology, tr runtime.Transport) (*backlog, error) {
+	b := &backlog{behind: make(map[record.TopicPartition]runtime.LogRange)}
 	groups, err := cli.Groups(tr)
 	if err != nil {
 		return b, err
@@ -81,7 +81,7 @@ const emptyTail = 1000
 // drained reports whether nothing is left to do. Offsets that remain at the
 // end of a partition may be transaction markers or aborted records, which
 // nobody will ever process: so they are read.
-func (b backlog) drained(ctx context.Context, tr runtime.Transport) (bool, error) {
+func (b *backlog) drained(ctx context.Context, tr runtime.Transport) (bool, error) {
 	if b.remaining > 0 && len(b.behind) == 0 {
 		return false, nil
 	}
@@ -127,7 +127,7 @@ func waitDrained(ctx context.Context, e *cli.Env, tr runtime.Transport) error {
 		if done == 2 {
 			return nil
 		}
-		e.Progress("waiting for the workers: %d flights processed, lag %d", b.processed, b.lag())
+		e.Progressf("waiting for the workers: %d flights processed, lag %d", b.processed, b.lag())
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -137,7 +137,7 @@ func waitDrained(ctx context.Context, e *cli.Env, tr runtime.Transport) error {
 }
 
 // waited explains the end of a wait.
-func waited(ctx context.Context, b backlog, err error) error {
+func waited(ctx context.Context, b *backlog, err error) error {
 	if ctx.Err() == nil {
 		return err
 	}

@@ -96,7 +96,7 @@ func (k *killer) run(ctx context.Context) error {
 				return err
 			}
 			processed = b.processed
-			k.d.e.Progress("processed %d of %d flights, %.0f/s, lag %d, %d of %d kills", processed, k.d.x.flights,
+			k.d.e.Progressf("processed %d of %d flights, %.0f/s, lag %d, %d of %d kills", processed, k.d.x.flights,
 				float64(processed)/time.Since(start).Seconds(), b.lag(), i, len(k.points))
 			if err := pause(ctx, 10*time.Millisecond); err != nil {
 				return err
@@ -166,7 +166,7 @@ func (k *killer) kill(ctx context.Context, i int, processed int64) error {
 			return err
 		}
 	}
-	k.d.say("kill %d of %d: %s, at %d flights; starting it again in %v with %s", i+1, len(k.points), victim.name, processed, p.down.Round(time.Millisecond), how)
+	k.d.sayf("kill %d of %d: %s, at %d flights; starting it again in %v with %s", i+1, len(k.points), victim.name, processed, p.down.Round(time.Millisecond), how)
 	if err := pause(ctx, p.down); err != nil {
 		return err
 	}

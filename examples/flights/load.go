@@ -34,7 +34,7 @@ sends its flights twice.`,
 			if err != nil {
 				return err
 			}
-			defer tr.Close()
+			defer closing(e, tr)
 			l := loader{a: a, e: e, tr: tr}
 			if err := l.topics(cmd.Context()); err != nil {
 				return err
@@ -63,6 +63,13 @@ type loader struct {
 	// calls flush before it waits.
 	gate func(ctx context.Context, n int64, flush func(context.Context) error) error
 	sent int64
+}
+
+// closing closes a connection.
+func closing(e *cli.Env, tr runtime.Transport) {
+	if err := tr.Close(); err != nil {
+		e.Log.Error("closing the connection failed", "error", err)
+	}
 }
 
 // topics creates the topics that are missing.
@@ -96,7 +103,7 @@ func (l *loader) airports(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("loading airports: %w", err)
 	}
-	l.e.ProgressDone("loaded %d airports", s.Sent())
+	l.e.ProgressDonef("loaded %d airports", s.Sent())
 	return nil
 }
 
@@ -117,7 +124,7 @@ func (l *loader) flights(ctx context.Context, path string) error {
 		}
 		n++
 		if n%10000 == 0 && l.gate == nil {
-			l.e.Progress("loaded %d flights, %.0f/s", s.Sent(), float64(s.Sent())/time.Since(start).Seconds())
+			l.e.Progressf("loaded %d flights, %.0f/s", s.Sent(), float64(s.Sent())/time.Since(start).Seconds())
 		}
 		return l.send(ctx, s, r)
 	})
@@ -128,7 +135,7 @@ func (l *loader) flights(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("loading flights, %d were sent: %w", l.sent, err)
 	}
-	l.e.ProgressDone("loaded %d flights in %.1f s", l.sent, time.Since(start).Seconds())
+	l.e.ProgressDonef("loaded %d flights in %.1f s", l.sent, time.Since(start).Seconds())
 	return nil
 }
 

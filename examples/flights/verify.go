@@ -30,7 +30,7 @@ data is read. Before that, wait until the workers are done.`,
 			if err != nil {
 				return err
 			}
-			defer tr.Close()
+			defer closing(e, tr)
 			x, err := expect(file, airports)
 			if err != nil {
 				return err

@@ -20,7 +20,7 @@ const instanceFile = "instance"
 // keeps it. The caller holds the directory's lock.
 func instanceName(dir string) (string, error) {
 	path := filepath.Join(dir, instanceFile)
-	b, err := os.ReadFile(path)
+	b, err := os.ReadFile(path) //nolint:gosec // the directory is the user's setting
 	if name := strings.TrimSpace(string(b)); err == nil && name != "" {
 		return name, nil
 	}

@@ -15,7 +15,7 @@ import (
 // lockDir keeps a second worker out of a state directory, whatever store it
 // uses. The system drops the lock when the process ends, however it ends.
 func lockDir(dir string) (release func(), err error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600) //nolint:gosec // the directory is the user's setting
 	if err != nil {
 		return nil, fmt.Errorf("locking the state directory: %w", err)
 	}

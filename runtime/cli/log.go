@@ -32,13 +32,8 @@ func ReadTopic(ctx context.Context, tr runtime.Transport, topic string, got func
 	if err != nil {
 		return err
 	}
-	f, err := tr.Fetcher(runtime.FetchConfig{FromLog: true})
-	if err != nil {
-		return err
-	}
-	defer f.Close()
 	for _, tp := range parts {
-		if err := readPartition(ctx, f, tp, ranges[tp], got); err != nil {
+		if err := ReadPartition(ctx, tr, tp, ranges[tp], got); err != nil {
 			return fmt.Errorf("reading %s: %w", tp, err)
 		}
 	}
@@ -46,46 +41,46 @@ func ReadTopic(ctx context.Context, tr runtime.Transport, topic string, got func
 }
 
 // ReadPartition calls got with the committed records of a part of one
-// partition, like ReadTopic.
+// partition, like ReadTopic. That it has all is told from positions: markers
+// and compacted records are never seen. Each partition has a fetcher of its
+// own, because one that is set anew waits for what it asked for before.
 func ReadPartition(ctx context.Context, tr runtime.Transport, tp record.TopicPartition, r runtime.LogRange, got func(r *record.Record) error) error {
+	if r.Start >= r.End {
+		return nil
+	}
 	f, err := tr.Fetcher(runtime.FetchConfig{FromLog: true})
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	return readPartition(ctx, f, tp, r, got)
-}
-
-// readPartition reads one partition from start to end. That it is complete
-// is told from positions: markers and compacted records are never seen.
-func readPartition(ctx context.Context, f runtime.Fetcher, tp record.TopicPartition, r runtime.LogRange, got func(*record.Record) error) error {
-	if r.Start >= r.End {
-		return nil
-	}
 	f.Set(map[record.TopicPartition]int64{tp: r.Start})
-	defer f.Remove([]record.TopicPartition{tp})
 	for next := r.Start; next < r.End; {
 		for _, b := range f.Poll(ctx, 0) {
-			if b.TP != tp {
-				continue
-			}
-			if errors.Is(b.Err, runtime.ErrOffsetOutOfRange) {
-				return fmt.Errorf("%w: it was deleted while it was read; try again", b.Err)
-			}
-			if b.Err != nil {
-				return b.Err
-			}
-			for i := range b.Records {
-				if b.Records[i].Offset >= r.End {
-					break
-				}
-				if err := got(&b.Records[i]); err != nil {
-					return err
-				}
+			if err := deliver(&b, r.End, got); err != nil {
+				return err
 			}
 			next = max(next, b.Next)
 		}
 		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deliver hands the records of a batch on that are before the end.
+func deliver(b *runtime.Batch, end int64, got func(*record.Record) error) error {
+	if errors.Is(b.Err, runtime.ErrOffsetOutOfRange) {
+		return fmt.Errorf("%w: it was deleted while it was read; try again", b.Err)
+	}
+	if b.Err != nil {
+		return b.Err
+	}
+	for i := range b.Records {
+		if b.Records[i].Offset >= end {
+			break
+		}
+		if err := got(&b.Records[i]); err != nil {
 			return err
 		}
 	}

@@ -87,11 +87,11 @@ func (s *screen) finish(line string) {
 	}
 }
 
-// Progress shows where long work is: a line that changes on a terminal, now
+// Progressf shows where long work is: a line that changes on a terminal, now
 // and then a line elsewhere.
-func (e *Env) Progress(format string, args ...any) { e.screen.show(fmt.Sprintf(format, args...)) }
+func (e *Env) Progressf(format string, args ...any) { e.screen.show(fmt.Sprintf(format, args...)) }
 
-// ProgressDone replaces the progress by a last line, or with "" removes it.
-func (e *Env) ProgressDone(format string, args ...any) {
+// ProgressDonef replaces the progress by a last line, or with "" removes it.
+func (e *Env) ProgressDonef(format string, args ...any) {
 	e.screen.finish(fmt.Sprintf(format, args...))
 }

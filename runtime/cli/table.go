@@ -66,6 +66,8 @@ func (e *Env) listTables() error {
 	return w.Flush()
 }
 
+func millis(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }
+
 // tableInfo finds a table by name.
 func (e *Env) tableInfo(name string) (weir.TableInfo, error) {
 	if _, err := e.Topology(); err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -12,6 +14,8 @@ import (
 	"github.com/weirstream/weir/core/topology"
 	"github.com/weirstream/weir/runtime"
 )
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // defaultPartitions is what `topics create` takes for topics that are
 // declared without a number.

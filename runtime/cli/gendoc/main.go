@@ -24,5 +24,5 @@ func run(args []string) error {
 	if err := cli.WriteSettings(&b); err != nil {
 		return err
 	}
-	return os.WriteFile(args[0], []byte(b.String()), 0o644)
+	return os.WriteFile(args[0], []byte(b.String()), 0o644) //nolint:gosec // a page of the documentation
 }
