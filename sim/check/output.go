@@ -45,14 +45,15 @@ func keyOrder(h *History, s Subject) (bad []string) {
 	return bad
 }
 
-// accounted is S19: each input below the committed offset has its receipt.
+// accounted is S19: each input below the committed offset has its receipt, or
+// is a dead letter.
 func accounted(h *History, s Subject) (bad []string) {
 	if s.Receipts == "" {
 		return nil
 	}
 	got := make(map[string]int)
 	for _, e := range h.of(Log) {
-		if e.Record.Topic == s.Receipts {
+		if e.Record.Topic == s.Receipts || s.Dead != "" && e.Record.Topic == s.Dead {
 			got[Pair(e.Record.Key, e.Record.Value)]++
 		}
 	}

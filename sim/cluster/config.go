@@ -1,0 +1,134 @@
+package cluster
+
+import (
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/weirstream/weir"
+	"github.com/weirstream/weir/runtime"
+	"github.com/weirstream/weir/sim/check"
+	"github.com/weirstream/weir/sim/fault"
+)
+
+// A Config says what to run. App is required.
+type Config struct {
+	// App makes the application; it is called for each life of a worker, as
+	// a process would be started anew.
+	App func() *weir.App
+	// Workers, Brokers and Partitions of each external topic; defaults 3, 3
+	// and 4.
+	Workers, Brokers int
+	Partitions       int32
+	// TopicPartitions overrides Partitions for single topics.
+	TopicPartitions map[string]int32
+	// Guarantee; the zero value is exactly-once.
+	Guarantee runtime.Guarantee
+	// Duration is how long faults go on; default 30 s. Input comes all the
+	// while.
+	Duration time.Duration
+	// Records is how many records the workload sends; default 600.
+	Records int
+	// Load makes the ith record of the workload. It must depend on its
+	// arguments alone. Nil sends nothing.
+	Load func(rng *rand.Rand, i int) Input
+	// Before is sent before the first worker starts.
+	Before []Input
+	// Faults are the kinds to draw from; nil takes all, an empty list none.
+	Faults []fault.Kind
+	// MostFaults is the largest number of faults in a run; default 12.
+	MostFaults int
+	// Plan, when set, replaces the plan that would be drawn: for scenarios.
+	Plan fault.Plan
+	// Seed decides everything; 0 takes WEIR_SIM_SEED or 1.
+	Seed uint64
+	// Patience is how long the application may take to catch up once all is
+	// well; default 2 minutes.
+	Patience time.Duration
+	// Model, Receipts, Dead, Sources and Once say what the checkers expect; see
+	// check.Subject.
+	Model    check.Model
+	Receipts string
+	Dead     string
+	Sources  []string
+	Once     []string
+	// Panics, when set, is how many times user code shall panic: faults add
+	// to it, the application takes from it.
+	Panics *atomic.Int64
+	// Change, when set, changes the configuration of each worker.
+	Change func(c *runtime.Config)
+}
+
+// An Input is one record of the workload.
+type Input struct {
+	Topic      string
+	Key, Value []byte
+	// Time is its event time in Unix milliseconds.
+	Time int64
+}
+
+func (c Config) withDefaults() Config {
+	def := func(n *int, to int) {
+		if *n == 0 {
+			*n = to
+		}
+	}
+	def(&c.Workers, 3)
+	def(&c.Brokers, 3)
+	def(&c.Records, 600)
+	def(&c.MostFaults, 12)
+	if c.Partitions == 0 {
+		c.Partitions = 4
+	}
+	if c.Duration == 0 {
+		c.Duration = 30 * time.Second
+	}
+	if c.Patience == 0 {
+		c.Patience = 2 * time.Minute
+	}
+	if c.Faults == nil {
+		c.Faults = fault.Kinds()
+	}
+	if c.Seed == 0 {
+		c.Seed = 1
+		if s, err := strconv.ParseUint(os.Getenv("WEIR_SIM_SEED"), 10, 64); err == nil {
+			c.Seed = s
+		}
+	}
+	return c
+}
+
+// keep cuts a plan down as WEIR_SIM_KEEP says.
+func keep(t testing.TB, p fault.Plan) fault.Plan {
+	v, ok := os.LookupEnv("WEIR_SIM_KEEP")
+	if !ok || v == "" {
+		return p
+	}
+	if v == "none" {
+		return nil
+	}
+	var numbers []int
+	for s := range strings.SplitSeq(v, ",") {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			t.Fatalf("WEIR_SIM_KEEP=%q: %v", v, err)
+		}
+		numbers = append(numbers, n)
+	}
+	return p.Keep(numbers)
+}
+
+// logLevel is what workers log to standard error; more does not change what
+// happens.
+func logLevel() slog.Level {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(os.Getenv("WEIR_SIM_LOG"))); err != nil {
+		return slog.LevelError + 4
+	}
+	return l
+}

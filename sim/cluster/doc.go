@@ -1,0 +1,20 @@
+// Package cluster runs an application the way production does, on several
+// workers against several brokers, in a world that a seed decides.
+//
+// What runs is the production worker (package runtime), the production
+// transport (transports/kafka, franz-go) and kfake brokers. Simulated are the
+// network between them (sim/simnet), the disks (sim/simdisk, with a store of
+// its own) and, under `weir sim run`, time, randomness and the order of
+// goroutines. Run works natively as well, and is not deterministic there.
+//
+// A run draws a workload and a plan of faults from its seed, lets faults
+// happen for a while, heals everything, waits until the application has
+// caught up, stops it, and checks the whole history (sim/check).
+//
+// Environment, all optional:
+//
+//	WEIR_SIM_SEED     the seed
+//	WEIR_SIM_KEEP     numbers of the faults to keep, as 0,3,4; "none" for none
+//	WEIR_SIM_LOG      log level: debug, info, warn, error
+//	WEIR_SIM_HISTORY  write the history to this file
+package cluster

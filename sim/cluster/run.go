@@ -1,0 +1,286 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/weirstream/weir/runtime"
+	"github.com/weirstream/weir/sim/check"
+	"github.com/weirstream/weir/sim/fault"
+)
+
+// A Result is what became of a run.
+type Result struct {
+	Seed       uint64             `json:"seed"`
+	Plan       fault.Plan         `json:"plan"`
+	Injected   map[fault.Kind]int `json:"injected"`
+	Points     map[string]int     `json:"points"`
+	Violations []check.Violation  `json:"violations"`
+	Virtual    time.Duration      `json:"virtual"`
+	Lines      int64              `json:"lines"`
+	// Sent is the size of the workload, Records that of the history.
+	Sent    int            `json:"sent"`
+	History *check.History `json:"-"`
+}
+
+// Run runs the application of cfg through one history, fails t when an
+// invariant is broken, and returns what happened.
+func Run(t testing.TB, cfg Config) *Result {
+	t.Helper()
+	res := run(t, cfg.withDefaults())
+	if len(res.Violations) > 0 {
+		t.Error("an invariant is broken")
+	}
+	return res
+}
+
+// run is Run without the verdict.
+func run(t testing.TB, cfg Config) *Result {
+	t.Helper()
+	w := newWorld(t, cfg)
+	defer w.trace.flush()
+	w.hookCrashes()
+	w.plan = cfg.Plan
+	if w.plan == nil {
+		w.plan = fault.Draw(w.rng, w.space())
+	}
+	w.plan = keep(t, w.plan)
+	w.trace.add("seed %d\n%s", cfg.Seed, w.plan)
+	if err := w.startBrokers(); err != nil {
+		t.Fatal(err)
+	}
+	defer w.fake.Close()
+	var err error
+	if w.producer, err = w.client("client", kgo.RecordRetries(1000), kgo.ProducerLinger(0)); err != nil {
+		t.Fatal(err)
+	}
+	defer w.producer.Close()
+	w.live()
+	var vs []check.Violation
+	ctx, cancel := context.WithTimeout(context.Background(), cfg.Patience)
+	defer cancel()
+	if err := w.describe(ctx); err != nil {
+		vs = append(vs, check.Violation{Invariant: "run", Detail: err.Error()})
+	}
+	if err := w.dump(); err != nil {
+		vs = append(vs, check.Violation{Invariant: "run", Detail: err.Error()})
+	}
+	vs = append(vs, check.All(w.h, check.Subject{
+		Exactly: cfg.Guarantee == runtime.ExactlyOnce, Model: cfg.Model, Receipts: cfg.Receipts, Dead: cfg.Dead, Sources: cfg.Sources, Once: cfg.Once,
+		Within: cfg.Patience.Milliseconds(),
+	})...)
+	return w.report(vs)
+}
+
+// live is the part of the run in which something happens.
+func (w *world) live() {
+	w.send(w.cfg.Before)
+	for i := range w.cfg.Workers {
+		w.nodes = append(w.nodes, w.newNode(i))
+	}
+	for _, n := range w.nodes {
+		n.start()
+	}
+	begin := time.Now()
+	loaded := make(chan struct{})
+	go func() {
+		defer close(loaded)
+		w.load()
+	}()
+	w.schedule()
+	sleep(w.cfg.Duration)
+	w.heal()
+	<-loaded
+	w.trace.add("loaded %s", time.Since(begin))
+	w.settle()
+	w.end()
+}
+
+// settle waits until the application has caught up. Meanwhile it does what an
+// operator does: workers with tasks that stopped because of a fault are
+// started again.
+func (w *world) settle() {
+	healed := time.Now()
+	var repaired time.Time
+	ok := eventually(w.cfg.Patience, func() bool {
+		if time.Since(repaired) > 15*time.Second {
+			repaired = time.Now()
+			for _, n := range w.nodes {
+				if stopped := n.stoppedTasks(); len(stopped) > 0 {
+					w.h.Add(check.Event{Kind: check.Fault, Note: "operator restarts " + n.name + ": " + strings.Join(stopped, "; ")})
+					n.shutdown(stopTimeout + 10*time.Second)
+					n.start()
+				}
+			}
+		}
+		return w.lag() == 0 && w.stable()
+	})
+	if ok {
+		w.h.Add(check.Event{Kind: check.Caught, Took: time.Since(healed).Milliseconds()})
+	} else {
+		w.h.Add(check.Event{Kind: check.Fault, Note: w.stuck()})
+	}
+	w.group()
+}
+
+// stuck describes what is left over.
+func (w *world) stuck() string {
+	var s []string
+	g := w.fake.GroupInfo(w.top.App)
+	sources := w.sources()
+	for _, name := range sortedKeys(w.top.Topics) {
+		for _, p := range w.fake.PartitionInfos(name) {
+			var at int64 = -1
+			if g != nil && sources[name] {
+				if c, ok := g.Commits[name][p.Partition]; ok {
+					at = c.Offset
+				}
+			}
+			if sources[name] && max(at, p.LogStartOffset) < p.HighWatermark || p.LastStableOffset < p.HighWatermark {
+				s = append(s, fmt.Sprintf("%s/%d start %d committed %d stable %d end %d", name, p.Partition, p.LogStartOffset, at, p.LastStableOffset, p.HighWatermark))
+			}
+		}
+	}
+	return "left over: " + strings.Join(s, "; ")
+}
+
+// stable reports whether the group is at rest with all nodes in it.
+func (w *world) stable() bool {
+	g := w.fake.GroupInfo(w.top.App)
+	return g != nil && g.State == "Stable" && len(g.Members) == len(w.nodes)
+}
+
+// end stops all workers at once.
+func (w *world) end() {
+	done := make(chan struct{}, len(w.nodes))
+	for _, n := range w.nodes {
+		go func() {
+			p := n.current()
+			began := time.Now()
+			ok := n.shutdown(w.cfg.Patience)
+			if p != nil && ok {
+				w.h.Add(check.Event{Kind: check.Stopped, Worker: p.host, Took: time.Since(began).Milliseconds()})
+			}
+			done <- struct{}{}
+		}()
+	}
+	for range w.nodes {
+		<-done
+	}
+	// What a crashed life left open is aborted by its timeout at the latest.
+	eventually(3*txnTimeout, func() bool {
+		for _, name := range sortedKeys(w.top.Topics) {
+			for _, p := range w.fake.PartitionInfos(name) {
+				if p.LastStableOffset != p.HighWatermark {
+					return false
+				}
+			}
+		}
+		return true
+	})
+}
+
+// load sends the workload, spread over the time of the faults.
+func (w *world) load() {
+	if w.cfg.Load == nil {
+		return
+	}
+	const burst = 20
+	rng := rand.New(rand.NewPCG(w.cfg.Seed, 0x10ad))
+	var batch []Input
+	for i := range w.cfg.Records {
+		batch = append(batch, w.cfg.Load(rng, i))
+		if len(batch) < burst && i < w.cfg.Records-1 {
+			continue
+		}
+		w.send(batch)
+		batch = nil
+		sleep(w.cfg.Duration * burst / time.Duration(w.cfg.Records))
+	}
+}
+
+// send writes inputs until they are all acknowledged. A producer that gave up
+// on a record sends it again, which may make it twice: the committed input is
+// what counts.
+func (w *world) send(inputs []Input) {
+	if len(inputs) == 0 {
+		return
+	}
+	for len(inputs) > 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		var rs []*kgo.Record
+		for _, in := range inputs {
+			rs = append(rs, &kgo.Record{Topic: in.Topic, Key: in.Key, Value: in.Value, Timestamp: time.UnixMilli(in.Time)})
+		}
+		results := w.producer.ProduceSync(ctx, rs...)
+		cancel()
+		var again []Input
+		for _, r := range results {
+			if r.Err != nil {
+				again = append(again, Input{r.Record.Topic, r.Record.Key, r.Record.Value, r.Record.Timestamp.UnixMilli()})
+				continue
+			}
+			w.sent++
+		}
+		inputs = again
+	}
+}
+
+// report prints what happened, all of it when something went wrong, and
+// leaves a summary for the host.
+func (w *world) report(vs []check.Violation) *Result {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	res := &Result{
+		Seed: w.cfg.Seed, Plan: w.plan, Injected: w.injected, Points: w.points, Violations: vs,
+		Virtual: time.Since(w.start), Lines: w.trace.lines, Sent: w.sent, History: w.h,
+	}
+	if os.Getenv("WEIR_SIM") != "" {
+		if b, err := json.Marshal(res); err == nil {
+			_ = os.WriteFile("/sim/report", b, 0o644)
+		}
+	}
+	if name := os.Getenv("WEIR_SIM_HISTORY"); name != "" {
+		if f, err := os.Create(name); err == nil {
+			_ = w.h.Write(f)
+			_ = f.Close()
+		}
+	}
+	faults := 0
+	for _, n := range w.injected {
+		faults += n
+	}
+	fmt.Printf("cluster seed=%d virtual=%s events=%d lines=%d faults=%d violations=%d\n", res.Seed, res.Virtual.Round(time.Millisecond), len(w.h.Events), res.Lines, faults, len(vs))
+	if len(vs) > 0 {
+		w.explain(vs)
+	}
+	return res
+}
+
+func (w *world) explain(vs []check.Violation) {
+	fmt.Println("broken:")
+	for _, v := range vs {
+		fmt.Println("  " + v.String())
+	}
+	fmt.Printf("plan:\n%s\n", w.plan)
+	fmt.Println("faults and notes:")
+	for i := range w.h.Events {
+		if e := &w.h.Events[i]; e.Kind == check.Fault || e.Kind == check.Crashed || e.Kind == check.Stopped || e.Kind == check.Started || e.Kind == check.Healed || e.Kind == check.Caught {
+			fmt.Printf("  %9.3f %s %s %s\n", float64(e.At-w.start.UnixMilli())/1000, e.Kind, e.Worker, e.Note)
+		}
+	}
+	for _, n := range w.nodes {
+		fmt.Printf("last log lines of %s:\n", n.name)
+		for _, l := range n.log.all() {
+			fmt.Println("  " + l)
+		}
+	}
+}

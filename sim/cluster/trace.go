@@ -1,0 +1,117 @@
+package cluster
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+)
+
+// A trace is what happened, line by line, for the host to compare. It goes to
+// /sim/trace in the simulator and nowhere otherwise.
+type trace struct {
+	mu    sync.Mutex
+	start time.Time
+	file  *os.File
+	out   *bufio.Writer
+	lines int64
+}
+
+func newTrace() *trace {
+	t := &trace{start: time.Now()}
+	if os.Getenv("WEIR_SIM") == "" {
+		return t
+	}
+	if f, err := os.Create("/sim/trace"); err == nil {
+		t.file, t.out = f, bufio.NewWriterSize(f, 1<<16)
+	}
+	return t
+}
+
+func (t *trace) add(format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lines++
+	if t.out != nil {
+		fmt.Fprintf(t.out, "%d ", time.Since(t.start).Nanoseconds())
+		fmt.Fprintf(t.out, format, args...)
+		_ = t.out.WriteByte('\n')
+	}
+}
+
+func (t *trace) flush() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.out != nil {
+		_ = t.out.Flush()
+	}
+}
+
+// A tail keeps the last lines of a worker's log and passes on what the level
+// asks for.
+type tail struct {
+	w     *world
+	name  string
+	level slog.Level
+	attrs string
+	lines *ring
+}
+
+// A ring keeps the last lines.
+type ring struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+const ringSize = 25
+
+func (r *ring) add(s string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.lines) == ringSize {
+		r.lines = append(r.lines[:0], r.lines[1:]...)
+	}
+	r.lines = append(r.lines, s)
+}
+
+func (r *ring) all() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append([]string(nil), r.lines...)
+}
+
+// Enabled implements slog.Handler.
+func (h *tail) Enabled(_ context.Context, l slog.Level) bool {
+	return l >= min(h.level, slog.LevelInfo)
+}
+
+// Handle implements slog.Handler.
+func (h *tail) Handle(_ context.Context, r slog.Record) error {
+	s := fmt.Sprintf("%9.3f %s %s %s%s", time.Since(h.w.start).Seconds(), h.name, r.Level, r.Message, h.attrs)
+	r.Attrs(func(a slog.Attr) bool {
+		s += fmt.Sprintf(" %s=%v", a.Key, a.Value)
+		return true
+	})
+	if r.Level >= slog.LevelInfo {
+		h.lines.add(s)
+	}
+	if r.Level >= h.level {
+		fmt.Fprintln(os.Stderr, s)
+	}
+	return nil
+}
+
+// WithAttrs implements slog.Handler.
+func (h *tail) WithAttrs(attrs []slog.Attr) slog.Handler {
+	c := *h
+	for _, a := range attrs {
+		c.attrs += fmt.Sprintf(" %s=%v", a.Key, a.Value)
+	}
+	return &c
+}
+
+// WithGroup implements slog.Handler.
+func (h *tail) WithGroup(string) slog.Handler { return h }

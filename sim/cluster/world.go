@@ -1,0 +1,139 @@
+package cluster
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/weirstream/weir/core/topology"
+	"github.com/weirstream/weir/sim/check"
+	"github.com/weirstream/weir/sim/fault"
+	"github.com/weirstream/weir/sim/simnet"
+)
+
+// Timeouts of the simulated workers: shorter than in production, so that more
+// happens in a run.
+const (
+	session       = 6 * time.Second
+	heartbeat     = time.Second
+	rebalance     = 12 * time.Second
+	commitTimeout = 8 * time.Second
+	txnTimeout    = 8 * time.Second
+	reqTimeout    = 5 * time.Second
+	stopTimeout   = 10 * time.Second
+)
+
+// A world is one run.
+type world struct {
+	t     testing.TB
+	cfg   Config
+	rng   *rand.Rand // for what is drawn before the run
+	start time.Time
+	trace *trace
+	h     *check.History
+	net   *simnet.Network
+	fake  *kfake.Cluster
+	tap   *tap
+	// producer sends the workload.
+	producer *kgo.Client
+	top      *topology.Topology
+	nodes    []*node
+	plan     fault.Plan
+
+	mu       sync.Mutex
+	healed   bool
+	injected map[fault.Kind]int
+	points   map[string]int
+	undo     []func() // what faults left behind
+	sent     int
+}
+
+func newWorld(t testing.TB, cfg Config) *world {
+	w := &world{
+		t: t, cfg: cfg, start: time.Now(), trace: newTrace(), h: &check.History{},
+		rng:      rand.New(rand.NewPCG(cfg.Seed, 0x3e14)),
+		injected: make(map[fault.Kind]int), points: make(map[string]int),
+	}
+	top, err := cfg.App().Build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.top = top
+	w.tap = newTap(w)
+	w.net = simnet.New(simnet.Config{
+		Seed: cfg.Seed, MinDelay: 200 * time.Microsecond, MaxDelay: time.Duration(1+w.rng.IntN(8)) * time.Millisecond,
+		Tap: w.tap.see, Trace: w.trace.add,
+	})
+	return w
+}
+
+// brokers are the addresses of the brokers, which are their hosts.
+func (w *world) brokers() []string {
+	var addrs []string
+	for i := range w.cfg.Brokers {
+		addrs = append(addrs, fmt.Sprintf("127.0.0.1:%d", 9092+i))
+	}
+	return addrs
+}
+
+func (w *world) broker(i int) string { return w.brokers()[i%w.cfg.Brokers] }
+
+// startBrokers starts kfake with the external topics of the application.
+func (w *world) startBrokers() error {
+	var ports []int
+	for i := range w.cfg.Brokers {
+		ports = append(ports, 9092+i)
+	}
+	fake, err := kfake.NewCluster(kfake.Ports(ports...), kfake.ListenFn(w.net.Listen), kfake.GroupMinSessionTimeout(100*time.Millisecond))
+	if err != nil {
+		return err
+	}
+	w.fake = fake
+	for _, name := range sortedKeys(w.top.Topics) {
+		if w.top.Topics[name].Kind != topology.External {
+			continue
+		}
+		n := w.cfg.Partitions
+		if own, ok := w.cfg.TopicPartitions[name]; ok {
+			n = own
+		}
+		if err := fake.CreateTopic(name, n, nil); err != nil {
+			return fmt.Errorf("topic %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// client is a Kafka client of the test itself, on a host without faults.
+func (w *world) client(host string, opts ...kgo.Opt) (*kgo.Client, error) {
+	return kgo.NewClient(append([]kgo.Opt{
+		kgo.SeedBrokers(w.brokers()...),
+		kgo.Dialer(w.net.Dialer(host)),
+		kgo.DisableClientMetrics(),
+		kgo.MetadataMinAge(250 * time.Millisecond),
+		kgo.RetryBackoffFn(func(int) time.Duration { return 100 * time.Millisecond }),
+		kgo.RequestTimeoutOverhead(reqTimeout),
+	}, opts...)...)
+}
+
+// sleep waits in virtual time.
+func sleep(d time.Duration) {
+	t := time.NewTimer(d)
+	<-t.C
+}
+
+// eventually waits until ok says so, for at most limit.
+func eventually(limit time.Duration, ok func() bool) bool {
+	for deadline := time.Now().Add(limit); !ok(); {
+		if time.Now().After(deadline) {
+			return false
+		}
+		sleep(250 * time.Millisecond)
+	}
+	return true
+}
