@@ -142,7 +142,7 @@ func parse[T any](text string) (v T, null bool, err error) {
 		return v, true, nil
 	case rv.Kind() == reflect.Slice && rv.Type().Elem().Kind() == reflect.Uint8 && err != nil:
 		rv.SetBytes([]byte(text))
-		return v, false, nil
+		return v, false, nil //nolint:nilerr // text that is no JSON is the bytes themselves
 	}
 	return v, false, err
 }

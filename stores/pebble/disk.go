@@ -63,7 +63,7 @@ func (d *disk) ReuseForWrite(oldname, newname string, category vfs.DiskWriteCate
 
 func (d *disk) newLog(create func() (vfs.File, error)) (vfs.File, error) {
 	if d.err() != nil {
-		return nowhere{}, nil
+		return nowhere{}, nil //nolint:nilerr // the failure is reported by Apply; Pebble would panic on it
 	}
 	f, err := create()
 	if err != nil {
