@@ -26,6 +26,8 @@ type Subject struct {
 	// Receipts names a topic to which the application copies each record of
 	// each source, key and value, in order. With it S10 and S19 are checked.
 	Receipts string
+	// Dead is the topic of dead letters, where a record may be instead.
+	Dead string
 	// Once are topics on which no record may appear twice: what windows and
 	// timers send.
 	Once []string
