@@ -111,15 +111,16 @@ func waitDrained(ctx context.Context, e *cli.Env, tr runtime.Transport) error {
 	}
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
-	done := 0
+	last, done := new(backlog), 0
 	for {
 		b, err := look(ctx, t, tr)
 		if err != nil {
-			return waited(ctx, b, err)
+			return waited(ctx, last, err)
 		}
+		last = b
 		ok, err := b.drained(ctx, tr)
 		if err != nil {
-			return waited(ctx, b, err)
+			return waited(ctx, last, err)
 		}
 		if done++; !ok {
 			done = 0
