@@ -41,9 +41,10 @@ func (t *Task) Seal() *Epoch {
 	for _, s := range t.spaces {
 		s.seal()
 		for _, w := range s.fly.order {
-			e.Changes = append(e.Changes, change(s, w, t.streamTime))
+			t.outs.changes = append(t.outs.changes, t.change(s, w))
 		}
 	}
+	e.Changes = t.outs.changes
 	t.outs, t.spareOuts = t.spareOuts, nil
 	if t.outs == nil {
 		t.outs = &outbox{}
@@ -53,12 +54,12 @@ func (t *Task) Seal() *Epoch {
 }
 
 // change is the changelog record of one write.
-func change(s *space, w *entry, streamTime int64) record.Record {
+func (t *Task) change(s *space, w *entry) record.Record {
 	r := record.Record{
 		Topic:     s.changelog.Topic,
 		Partition: s.changelog.Partition,
-		Time:      max(streamTime, 0),
-		Key:       []byte(w.key),
+		Time:      max(t.streamTime, 0),
+		Key:       t.outs.arena.copyString(w.key),
 	}
 	if !w.deleted {
 		r.Value = w.value

@@ -10,6 +10,7 @@ type entry struct {
 	key     string
 	value   []byte
 	deleted bool
+	small   [16]byte // where a value that fits has its place
 }
 
 // size is what an entry is counted as in memory budgets.
@@ -33,6 +34,7 @@ func newLayer() *layer { return &layer{byKey: make(map[string]*entry)} }
 // add inserts a key that is not there yet.
 func (l *layer) add(key []byte) *entry {
 	e := &entry{key: string(key)}
+	e.value = e.small[:0]
 	l.byKey[e.key] = e
 	l.order = append(l.order, e)
 	l.bytes += e.size()
@@ -43,7 +45,7 @@ func (l *layer) add(key []byte) *entry {
 func (l *layer) undoAdd(e *entry) {
 	delete(l.byKey, e.key)
 	if len(l.sorted) == len(l.order) {
-		i, _ := l.search(e.key)
+		i, _ := searchEntries(l.sorted, e.key)
 		l.sorted = slices.Delete(l.sorted, i, i+1)
 	}
 	l.order[len(l.order)-1] = nil
@@ -51,38 +53,26 @@ func (l *layer) undoAdd(e *entry) {
 	l.bytes -= e.size()
 }
 
-// fewNew is up to how many new entries are put in their places one by one.
-const fewNew = 8
-
 // sort brings sorted up to date.
 func (l *layer) sort() {
 	old := len(l.sorted)
-	fresh := l.order[old:]
-	if len(fresh) <= fewNew {
-		for _, e := range fresh {
-			i, _ := l.search(e.key)
-			l.sorted = slices.Insert(l.sorted, i, e)
-		}
+	if old == len(l.order) {
 		return
 	}
-	fresh = slices.Clone(fresh)
+	fresh := slices.Clone(l.order[old:])
 	slices.SortFunc(fresh, func(a, b *entry) int { return strings.Compare(a.key, b.key) })
 	l.sorted = append(l.sorted, fresh...)
-	// Merge from the end: the old ones move up into the room just made.
-	for at := len(l.sorted) - 1; len(fresh) > 0; at-- {
-		n := len(fresh) - 1
-		if old > 0 && l.sorted[old-1].key > fresh[n].key {
-			old--
-			l.sorted[at] = l.sorted[old]
-			continue
-		}
-		l.sorted[at] = fresh[n]
-		fresh = fresh[:n]
+	// From the end: what is behind a new entry moves up in one piece.
+	for n := len(fresh) - 1; n >= 0; n-- {
+		i, _ := searchEntries(l.sorted[:old], fresh[n].key)
+		copy(l.sorted[i+n+1:], l.sorted[i:old])
+		l.sorted[i+n] = fresh[n]
+		old = i
 	}
 }
 
-func (l *layer) search(key string) (int, bool) {
-	return slices.BinarySearchFunc(l.sorted, key, func(e *entry, k string) int { return strings.Compare(e.key, k) })
+func searchEntries(es []*entry, key string) (int, bool) {
+	return slices.BinarySearchFunc(es, key, func(e *entry, k string) int { return strings.Compare(e.key, k) })
 }
 
 // from returns the first entry at or after key; after skips key itself.

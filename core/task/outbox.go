@@ -8,6 +8,7 @@ type outbox struct {
 	records []record.Record
 	arena   arena
 	bytes   int
+	changes []record.Record // the changelog records of the epoch
 }
 
 func (o *outbox) add(r record.Record) {
@@ -26,6 +27,8 @@ func (o *outbox) add(r record.Record) {
 func (o *outbox) reset() {
 	clear(o.records)
 	o.records, o.bytes = o.records[:0], 0
+	clear(o.changes)
+	o.changes = o.changes[:0]
 	o.arena.reset()
 }
 
@@ -42,17 +45,34 @@ func (a *arena) copy(b []byte) []byte {
 	if len(b) == 0 {
 		return b[:len(b):len(b)]
 	}
-	for a.at < len(a.chunks) && cap(a.chunks[a.at])-len(a.chunks[a.at]) < len(b) {
+	dst := a.alloc(len(b))
+	copy(dst, b)
+	return dst
+}
+
+// copyString is copy from a string; it is never nil.
+func (a *arena) copyString(s string) []byte {
+	if s == "" {
+		return []byte{}
+	}
+	dst := a.alloc(len(s))
+	copy(dst, s)
+	return dst
+}
+
+// alloc returns n bytes, whatever is in them.
+func (a *arena) alloc(n int) []byte {
+	for a.at < len(a.chunks) && cap(a.chunks[a.at])-len(a.chunks[a.at]) < n {
 		a.at++
 	}
 	if a.at == len(a.chunks) {
-		a.chunks = append(a.chunks, make([]byte, 0, max(chunkBytes, len(b))))
+		a.chunks = append(a.chunks, make([]byte, 0, max(chunkBytes, n)))
 	}
 	c := a.chunks[a.at]
-	n := len(c)
-	c = append(c, b...)
+	at := len(c)
+	c = c[:at+n]
 	a.chunks[a.at] = c
-	return c[n:len(c):len(c)]
+	return c[at : at+n : at+n]
 }
 
 func (a *arena) reset() {
