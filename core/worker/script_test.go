@@ -16,15 +16,12 @@ import (
 	"github.com/weirstream/weir/core/worker"
 )
 
-// TestScripts runs the scenarios of testdata; testdata/README.md is their
+// TestScripts runs the scenarios of testdata/scripts; testdata/README.md is their
 // language. Run with -rewrite after a change that was meant, and review what
 // it rewrites like code.
 func TestScripts(t *testing.T) {
 	t.Parallel()
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		if strings.HasSuffix(path, ".md") {
-			return
-		}
+	datadriven.Walk(t, "testdata/scripts", func(t *testing.T, path string) {
 		t.Parallel()
 		var l *lab
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
