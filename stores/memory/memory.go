@@ -1,8 +1,9 @@
 package memory
 
 import (
-	"bytes"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/RaduBerinde/btreemap"
@@ -25,22 +26,30 @@ type Store struct {
 
 var _ store.Store = (*Store)(nil)
 
-type tree = btreemap.BTreeMap[[]byte, []byte]
+type tree = btreemap.BTreeMap[string, []byte]
 
-// A space is the data of one partition of one table. Keys and values in the
-// tree are never written to again, so that a clone of the tree may be read
-// without a lock.
+// A space is the data of one partition of one table. Keys are found in a map;
+// many tables are never scanned, so the order of keys is made by the first
+// scan and kept from then on.
 type space struct {
 	mu       sync.RWMutex
-	entries  *tree
+	items    map[string]*item
+	ordered  *tree // nil until the first scan
 	position store.Position
 	reader   *reader // of the present owner, or nil
+}
+
+// An item is one entry. Once keys are ordered, scans share its value with
+// it, and the value is not written to again but replaced.
+type item struct {
+	key   string
+	value []byte
 }
 
 // New returns an empty store.
 func New() *Store { return &Store{spaces: make(map[store.Space]*space)} }
 
-func newTree() *tree { return btreemap.New[[]byte, []byte](degree, bytes.Compare) }
+func newSpace() *space { return &space{items: make(map[string]*item)} }
 
 // Open implements store.Store.
 func (s *Store) Open(sp store.Space, gen store.Generation) (store.Reader, store.Position, error) {
@@ -55,7 +64,7 @@ func (s *Store) Open(sp store.Space, gen store.Generation) (store.Reader, store.
 	}
 	p := s.spaces[sp]
 	if p == nil {
-		p = &space{entries: newTree()}
+		p = newSpace()
 		s.spaces[sp] = p
 	}
 	p.mu.Lock()
@@ -98,17 +107,47 @@ func (p *space) apply(part *store.Part) {
 	defer p.mu.Unlock()
 	for _, op := range part.Ops {
 		if op.Value == nil {
-			p.entries.Delete(op.Key)
-			continue
+			p.delete(op.Key)
+		} else {
+			p.put(op.Key, op.Value)
 		}
-		kv := make([]byte, 0, len(op.Key)+len(op.Value))
-		kv = append(append(kv, op.Key...), op.Value...)
-		n := len(op.Key)
-		p.entries.ReplaceOrInsert(kv[:n:n], kv[n:])
 	}
 	if part.Position.Exists {
 		p.position = clonePosition(part.Position)
 	}
+}
+
+func (p *space) put(key, value []byte) {
+	it := p.items[string(key)]
+	if it == nil {
+		it = &item{key: string(key)}
+		p.items[it.key] = it
+	}
+	if p.ordered == nil {
+		it.value = append(it.value[:0], value...)
+		return
+	}
+	it.value = append([]byte(nil), value...)
+	p.ordered.ReplaceOrInsert(it.key, it.value)
+}
+
+func (p *space) delete(key []byte) {
+	delete(p.items, string(key))
+	if p.ordered != nil {
+		p.ordered.Delete(string(key))
+	}
+}
+
+// inOrder returns the entries as they are now, in a tree of the caller's own.
+// The space's lock is held for writing: cloning marks nodes as shared.
+func (p *space) inOrder() *tree {
+	if p.ordered == nil {
+		p.ordered = btreemap.New[string, []byte](degree, strings.Compare)
+		for _, it := range p.items {
+			p.ordered.ReplaceOrInsert(it.key, it.value)
+		}
+	}
+	return p.ordered.Clone()
 }
 
 // Drop implements store.Store.
@@ -124,7 +163,7 @@ func (s *Store) Drop(sp store.Space, gen store.Generation) error {
 	p := s.spaces[sp]
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.entries, p.position = newTree(), store.Position{}
+	p.items, p.ordered, p.position = make(map[string]*item), nil, store.Position{}
 	return nil
 }
 
@@ -170,16 +209,24 @@ func (s *Store) Close() error {
 // Snapshot returns a new store with the data and positions of this one as of
 // now, as if the process had crashed and a disk had kept all: nothing is open
 // and no generation is known. Later writes to either do not show in the
-// other, and a batch is in it as a whole or not at all. It costs next to
-// nothing: trees are shared until written.
+// other, and a batch is in it as a whole or not at all.
 func (s *Store) Snapshot() *Store {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := New()
 	for sp, p := range s.spaces {
-		p.mu.Lock()
-		c.spaces[sp] = &space{entries: p.entries.Clone(), position: clonePosition(p.position)}
-		p.mu.Unlock()
+		c.spaces[sp] = p.copy()
+	}
+	return c
+}
+
+func (p *space) copy() *space {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	c := newSpace()
+	c.position = clonePosition(p.position)
+	for k, it := range p.items {
+		c.items[k] = &item{key: k, value: slices.Clone(it.value)}
 	}
 	return c
 }

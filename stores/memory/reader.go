@@ -2,7 +2,6 @@ package memory
 
 import (
 	"iter"
-	"slices"
 
 	"github.com/RaduBerinde/btreemap"
 
@@ -26,15 +25,16 @@ func (r *reader) Get(key, dst []byte) ([]byte, bool, error) {
 	if r.ended != nil {
 		return dst, false, r.ended
 	}
-	_, v, found := p.entries.Get(key)
-	if !found {
+	it := p.items[string(key)]
+	if it == nil {
 		return dst, false, nil
 	}
-	return append(dst, v...), true, nil
+	return append(dst, it.value...), true, nil
 }
 
-// Scan implements store.Reader. It walks a clone of the tree and holds no
-// lock while the caller looks at an entry.
+// Scan implements store.Reader. It walks a clone of the tree, which costs
+// nothing until one of the two is written, and holds no lock while the caller
+// looks at an entry.
 func (r *reader) Scan(from, to []byte) iter.Seq2[store.Entry, error] {
 	return func(yield func(store.Entry, error) bool) {
 		snapshot, err := r.snapshot()
@@ -45,30 +45,31 @@ func (r *reader) Scan(from, to []byte) iter.Seq2[store.Entry, error] {
 		if to != nil && string(from) >= string(to) {
 			return
 		}
-		upper := btreemap.Max[[]byte]()
+		upper := btreemap.Max[string]()
 		if to != nil {
-			upper = btreemap.LT(slices.Clone(to))
+			upper = btreemap.LT(string(to))
 		}
-		for k, v := range snapshot.Ascend(btreemap.GE(from), upper) {
+		var key []byte
+		for k, v := range snapshot.Ascend(btreemap.GE(string(from)), upper) {
 			if err := r.err(); err != nil {
 				yield(store.Entry{}, err)
 				return
 			}
-			if !yield(store.Entry{Key: k, Value: v}, nil) {
+			key = append(key[:0], k...)
+			if !yield(store.Entry{Key: key, Value: v}, nil) {
 				return
 			}
 		}
 	}
 }
 
-// snapshot takes the write lock: cloning marks the tree as shared.
 func (r *reader) snapshot() (*tree, error) {
 	r.space.mu.Lock()
 	defer r.space.mu.Unlock()
 	if r.ended != nil {
 		return nil, r.ended
 	}
-	return r.space.entries.Clone(), nil
+	return r.space.inOrder(), nil
 }
 
 func (r *reader) err() error {
