@@ -42,8 +42,8 @@ need = $(if $(strip $(1)),,$(error no packages for this target))
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## run the flights example against a development broker and verify it (KILLS, WORKERS, BROKERS)
-	$(GO) run ./examples/flights demo --kills $(KILLS) --workers $(WORKERS) $(call flag,brokers,$(BROKERS))
+demo: ## run the flights example against a development broker and verify it (KILLS, WORKERS, BROKERS, STORE, SEED)
+	$(GO) run ./examples/flights demo --kills $(KILLS) --workers $(WORKERS) $(call flag,brokers,$(BROKERS)) $(call flag,store,$(STORE)) $(call flag,seed,$(SEED))
 
 test: ## test all modules with the race detector
 	$(call gotest,$(addsuffix /...,$(modules)))
