@@ -218,7 +218,8 @@ func (a *testApp) alarm(ctx topology.Context, r *record.Record) error {
 	return a.misbehave(ctx, r)
 }
 
-// ring counts and announces. The timer of key "again" sets itself once more.
+// ring counts and announces. The timer of key "again" sets itself once more, that
+// of "killer" cancels the one of "victim".
 func (a *testApp) ring(ctx topology.Context, key []byte) error {
 	n, err := a.increment(ctx, "rung", key)
 	if err != nil {
@@ -227,6 +228,11 @@ func (a *testApp) ring(ctx topology.Context, key []byte) error {
 	at := ctx.Record().Time
 	if string(key) == "again" && n == "1" {
 		if err := ctx.SetTimer(a.timers["bell"], key, at+100); err != nil {
+			return err
+		}
+	}
+	if string(key) == "killer" {
+		if err := ctx.CancelTimer(a.timers["bell"], []byte("victim")); err != nil {
 			return err
 		}
 	}
