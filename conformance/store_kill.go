@@ -3,6 +3,7 @@ package conformance
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -89,7 +90,10 @@ func killAfter(tb TB, f StoreFactory, dir string, n int) int {
 	for part := range strings.SplitSeq(f.test, "/") {
 		pattern = append(pattern, "^"+regexp.QuoteMeta(part)+"$")
 	}
-	cmd := exec.Command(exe, "-test.run="+strings.Join(pattern, "/"), "-test.v=false")
+	// Whatever happens here, the child must not outlive the check.
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	cmd := exec.CommandContext(ctx, exe, "-test.run="+strings.Join(pattern, "/"), "-test.v=false")
 	cmd.Env = append(os.Environ(), killDirVariable+"="+dir)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
