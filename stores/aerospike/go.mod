@@ -3,8 +3,12 @@ module github.com/weirstream/weir/stores/aerospike
 go 1.26.0
 
 require (
-	github.com/RaduBerinde/btreemap v0.0.0-20250419174037-3d62b7205d54 // indirect
-	github.com/aerospike/aerospike-client-go/v7 v7.10.2 // indirect
+	github.com/RaduBerinde/btreemap v0.0.0-20250419174037-3d62b7205d54
+	github.com/aerospike/aerospike-client-go/v7 v7.10.2
+	github.com/cespare/xxhash/v2 v2.2.0
+)
+
+require (
 	github.com/yuin/gopher-lua v1.1.1 // indirect
 	golang.org/x/net v0.26.0 // indirect
 	golang.org/x/sync v0.7.0 // indirect

@@ -98,6 +98,10 @@ func (s *Server) Fail(code Code) {
 	s.failing = code
 }
 
+// FailInHook is Fail for the function given to OnWrite, which runs inside the
+// server: the write it was called for fails already.
+func (s *Server) FailInHook(code Code) { s.failing = code }
+
 // Damage changes one byte in a bin of each record for which which is true,
 // like a device that rots, and returns how many it changed.
 func (s *Server) Damage(which func(set string, bins map[string][]byte) bool) int {
