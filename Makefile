@@ -65,7 +65,7 @@ bench: ## compare weir with a raw consumer (BROKERS, STORE)
 
 lint: $(LINT) ## check style, imports between packages and common mistakes
 	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); test -z "$$out" || { echo "not formatted, run make fmt:"; echo "$$out"; exit 1; }
-	@out=$$(grep -rnE '^[[:space:]]*go (func\b|[A-Za-z_.]+\()' --include='*.go' core); test -z "$$out" || { echo "core starts no goroutines; that is for the drivers:"; echo "$$out"; exit 1; }
+	@out=$$(grep -rnE '^[[:space:]]*go (func\b|[A-Za-z_.]+\()' --include='*.go' core || true); test -z "$$out" || { echo "core starts no goroutines; that is for the drivers:"; echo "$$out"; exit 1; }
 	@for m in $(modules); do echo "lint $$m"; (cd $$m && $(GO) vet ./... && $(LINT) run --allow-parallel-runners -c $(CURDIR)/.golangci.yml ./...); done
 
 generate: ## regenerate what is generated, golden files included
