@@ -1,10 +1,12 @@
 package task
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"runtime/debug"
 	"strconv"
+	"strings"
 
 	"github.com/weirstream/weir/core/record"
 	"github.com/weirstream/weir/core/topology"
@@ -160,7 +162,40 @@ func (t *Task) deadLetter(sc *scope, r *record.Record, tries int, err error) err
 	add(HeaderAttempts, strconv.Itoa(tries))
 	var p *topology.PanicError
 	if errors.As(err, &p) {
-		add(HeaderStack, string(p.Stack))
+		add(HeaderStack, stableStack(p.Stack))
 	}
 	return t.send(sc.policy.Topic, topology.Output{Partition: -1, Key: r.Key, Value: r.Value, Headers: hs, Time: r.Time}, r)
+}
+
+// stableStack is a stack without what differs between two runs of the same
+// record: addresses and the goroutine's number. What a task sends depends on
+// its input alone.
+func stableStack(stack []byte) string {
+	out := make([]byte, 0, len(stack))
+	for i := 0; i < len(stack); {
+		skip, put := 0, ""
+		switch rest := stack[i:]; {
+		case bytes.HasPrefix(rest, []byte("0x")):
+			skip, put = 2+digits(rest[2:], "0123456789abcdef"), "0x…"
+		case bytes.HasPrefix(rest, []byte("goroutine ")):
+			skip, put = len("goroutine ")+digits(rest[len("goroutine "):], "0123456789"), "goroutine …"
+		}
+		if skip == 0 {
+			out = append(out, stack[i])
+			i++
+			continue
+		}
+		out = append(out, put...)
+		i += skip
+	}
+	return string(out)
+}
+
+// digits returns how many bytes at the begin of b are among those of set.
+func digits(b []byte, set string) int {
+	n := 0
+	for n < len(b) && strings.IndexByte(set, b[n]) >= 0 {
+		n++
+	}
+	return n
 }
