@@ -10,8 +10,8 @@
 // The Store is the simulator's own: Pebble does not compile for wasip1. It
 // keeps every space in memory and every batch in a log of checksummed
 // records; a batch with all its positions is one record, so data and
-// positions cannot part. A log that ends in the middle of a record was torn
-// by a crash and ends before it. Damage with intact records behind it is
-// corruption: every space then fails with store.ErrCorrupt until it is
-// dropped.
+// positions cannot part. A log ends before the first record that is not whole:
+// the rest was lost in a crash. When a later record says that the place had
+// been synced, it was not lost but damaged: every space then fails with
+// store.ErrCorrupt until it is dropped.
 package simdisk

@@ -12,7 +12,9 @@ import (
 //
 //	magic     4 bytes
 //	length    of the payload, 4 bytes, big endian
-//	checksum  CRC-32C of length and payload, 4 bytes, big endian
+//	synced    how much of the log was synced when the frame was written, 8
+//	          bytes, big endian
+//	checksum  CRC-32C of length, synced and payload, 4 bytes, big endian
 //	payload
 //
 // The payload of a batch is, for each part: the table (length, bytes), the
@@ -22,7 +24,7 @@ import (
 // Numbers are varints.
 const (
 	magic      = 0x57e1f00d
-	headerSize = 12
+	headerSize = 20
 )
 
 const (
@@ -33,37 +35,39 @@ const (
 func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
 
 // appendFrame wraps a payload.
-func appendFrame(dst, payload []byte) []byte {
+func appendFrame(dst, payload []byte, synced int) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, magic)
-	sum := checksum(binary.BigEndian.AppendUint32(nil, uint32(len(payload))))
+	from := len(dst)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(payload)))
-	dst = binary.BigEndian.AppendUint32(dst, sum^checksum(payload))
+	dst = binary.BigEndian.AppendUint64(dst, uint64(synced))
+	dst = binary.BigEndian.AppendUint32(dst, checksum(dst[from:])^checksum(payload))
 	return append(dst, payload...)
 }
 
 // nextFrame reads the frame at the begin of b; ok is false when there is no
 // whole, intact one.
-func nextFrame(b []byte) (payload []byte, size int, ok bool) {
+func nextFrame(b []byte) (payload []byte, synced, size int, ok bool) {
 	if len(b) < headerSize || binary.BigEndian.Uint32(b) != magic {
-		return nil, 0, false
+		return nil, 0, 0, false
 	}
 	n := int(binary.BigEndian.Uint32(b[4:]))
 	if n > len(b)-headerSize {
-		return nil, 0, false
+		return nil, 0, 0, false
 	}
 	payload = b[headerSize : headerSize+n]
-	if checksum(b[4:8])^checksum(payload) != binary.BigEndian.Uint32(b[8:]) {
-		return nil, 0, false
+	if checksum(b[4:16])^checksum(payload) != binary.BigEndian.Uint32(b[16:]) {
+		return nil, 0, 0, false
 	}
-	return payload, headerSize + n, true
+	return payload, int(binary.BigEndian.Uint64(b[8:])), headerSize + n, true
 }
 
-// split cuts a log into payloads. end is where the intact part ends; damaged
-// says that intact frames follow behind it, so that what is in between was
-// not torn off by a crash but destroyed.
+// split cuts a log into payloads. end is where the intact part ends. What is
+// behind it was lost by a crash, blocks out of order included, unless damaged
+// is set: then a later frame says that the place had been synced before, so
+// it was destroyed.
 func split(log []byte) (payloads [][]byte, end int, damaged bool) {
 	for {
-		p, size, ok := nextFrame(log[end:])
+		p, _, size, ok := nextFrame(log[end:])
 		if !ok {
 			break
 		}
@@ -71,7 +75,7 @@ func split(log []byte) (payloads [][]byte, end int, damaged bool) {
 		end += size
 	}
 	for at := end + 1; at+headerSize <= len(log); at++ {
-		if _, _, ok := nextFrame(log[at:]); ok {
+		if _, synced, _, ok := nextFrame(log[at:]); ok && synced > end {
 			return payloads, end, true
 		}
 	}

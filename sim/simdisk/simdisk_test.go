@@ -81,9 +81,9 @@ func TestCrashKeepsWhatWasWritten(t *testing.T) {
 	}
 }
 
-func TestPowerLossLeavesAPrefixOrDamage(t *testing.T) {
+func TestPowerLossLeavesAPrefix(t *testing.T) {
 	t.Parallel()
-	torn, damaged := 0, 0
+	torn := 0
 	for seed := range uint64(60) {
 		d := New(seed)
 		s := open(t, d)
@@ -95,10 +95,6 @@ func TestPowerLossLeavesAPrefixOrDamage(t *testing.T) {
 		fill(t, s, 21, 60)
 		d.PowerLoss()
 		s = open(t, d)
-		if _, _, err := s.Open(space, 1); errors.Is(err, store.ErrCorrupt) {
-			damaged++
-			continue
-		}
 		n := check(t, s, 1)
 		if n < 20 {
 			t.Errorf("seed %d: %d entries, but 20 were flushed", seed, n)
@@ -107,8 +103,8 @@ func TestPowerLossLeavesAPrefixOrDamage(t *testing.T) {
 			torn++
 		}
 	}
-	if torn == 0 || damaged == 0 {
-		t.Errorf("%d torn and %d damaged logs: neither may be zero", torn, damaged)
+	if torn == 0 {
+		t.Error("no log was torn")
 	}
 }
 
@@ -240,7 +236,7 @@ func TestLogIsWrittenAnew(t *testing.T) {
 }
 
 func FuzzLog(f *testing.F) {
-	f.Add(appendFrame(nil, appendPart(nil, space, true, store.Position{Changelog: 7, Exists: true}, []store.Op{{Key: []byte("k"), Value: []byte("v")}, {Key: []byte("d")}})))
+	f.Add(appendFrame(nil, appendPart(nil, space, true, store.Position{Changelog: 7, Exists: true}, []store.Op{{Key: []byte("k"), Value: []byte("v")}, {Key: []byte("d")}}), 0))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		payloads, end, _ := split(b)
 		if end > len(b) {

@@ -31,6 +31,7 @@ type Store struct {
 	corrupt map[store.Space]bool // damaged and not yet dropped
 	damaged bool                 // the log was: all spaces are, until dropped
 	size    int                  // of the log
+	synced  int                  // how much of it certainly survives
 	rewrite int                  // size at which the log is written anew
 	broken  error                // a sync failed: nobody knows what is on the disk
 	closed  bool
@@ -102,7 +103,7 @@ func (s *Store) recover() error {
 var damagedSpace = store.Space{Table: "\x00damaged"}
 
 func (s *Store) remember() error {
-	frame := appendFrame(nil, appendPart(nil, damagedSpace, false, store.Position{}, nil))
+	frame := appendFrame(nil, appendPart(nil, damagedSpace, false, store.Position{}, nil), 0)
 	if err := s.disk.append(s.epoch, logName, frame); err != nil {
 		return err
 	}
@@ -219,7 +220,7 @@ func (s *Store) usable(doing string) error {
 
 // log appends one record; when that fails the log is as before.
 func (s *Store) log(payload []byte) error {
-	frame := appendFrame(nil, payload)
+	frame := appendFrame(nil, payload, s.synced)
 	if err := s.disk.append(s.epoch, logName, frame); err != nil {
 		if cut := s.disk.truncate(s.epoch, logName, s.size); cut != nil {
 			s.broken = cut
@@ -256,7 +257,7 @@ func (s *Store) shrink() error {
 	}
 	var out []byte
 	if s.damaged {
-		out = appendFrame(out, appendPart(nil, damagedSpace, false, store.Position{}, nil))
+		out = appendFrame(out, appendPart(nil, damagedSpace, false, store.Position{}, nil), 0)
 	}
 	for _, sp := range s.known {
 		r, pos, err := mem.Open(sp, recoveryGeneration)
@@ -271,14 +272,14 @@ func (s *Store) shrink() error {
 			ops = append(ops, store.Op{Key: append([]byte{}, e.Key...), Value: append([]byte{}, e.Value...)})
 		}
 		_, dropped := s.corrupt[sp]
-		out = appendFrame(out, appendPart(nil, sp, dropped, pos, ops))
+		out = appendFrame(out, appendPart(nil, sp, dropped, pos, ops), 0)
 	}
 	if err := s.replace(out); err != nil {
 		// The old log is whole: go on with it, and try again later.
 		s.rewrite = 2 * s.size
 		return nil
 	}
-	s.size, s.rewrite = len(out), max(rewriteBytes, 3*len(out))
+	s.size, s.synced, s.rewrite = len(out), len(out), max(rewriteBytes, 3*len(out))
 	return nil
 }
 
@@ -339,6 +340,15 @@ func (s *Store) Flush() error {
 func (s *Store) flush() error {
 	if err := s.disk.sync(s.epoch, logName); err != nil {
 		s.broken = err
+		return fmt.Errorf("flushing: %w", err)
+	}
+	if s.synced == s.size {
+		return nil
+	}
+	s.synced = s.size
+	// An empty frame notes how far the log was synced, so that damage is
+	// told from loss even when nothing more is written.
+	if err := s.log(nil); err != nil {
 		return fmt.Errorf("flushing: %w", err)
 	}
 	return nil
