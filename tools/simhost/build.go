@@ -14,50 +14,97 @@ import (
 	"time"
 )
 
-// An edit is one change of the runtime's scheduler, by its text: a toolchain
-// in which the text is not found is refused, not guessed at.
-type edit struct{ old, new string }
+// An edit is one change of a file of the runtime, by its text: a toolchain in
+// which the text is not found so many times is refused, not guessed at.
+type edit struct {
+	file     string
+	old, new string
+	times    int
+}
 
-// edits make the order of goroutines a matter of the seed. The first turns
-// on what the race detector's builds do; the second puts a goroutine that
-// becomes runnable at a random place of the queue instead of its end. With one
-// P and one thread nobody else reads the queue meanwhile.
+// edits make the order of goroutines a matter of the seed alone.
+//
+// A goroutine that becomes runnable is put at a random place of the queue
+// instead of its end. With one P and one thread nobody else reads the queue
+// meanwhile. Goroutines of the runtime itself (the garbage collector's) go to
+// the end and do not count, and the scheduler and select have a random source
+// that nobody else draws from: when memory is collected or sampled does not
+// change the order of the others.
+//
+// All maps of a run have the same seed, and iterations begin at the same place
+// of each: a map that is made for a log line does not change the order of
+// another one.
 var edits = []edit{
-	{"const randomizeScheduler = raceenabled", "const randomizeScheduler = true"},
-	{
-		"\t\tpp.runq[t%uint32(len(pp.runq))].set(gp)\n\t\tatomic.StoreRel(&pp.runqtail, t+1) // store-release, makes the item available for consumption\n\t\treturn\n",
-		"\t\tat := h + cheaprandn(t-h+1)\n" +
-			"\t\tpp.runq[t%uint32(len(pp.runq))] = pp.runq[at%uint32(len(pp.runq))]\n" +
+	{"proc.go", "\t\tpp.runq[t%uint32(len(pp.runq))].set(gp)\n\t\tatomic.StoreRel(&pp.runqtail, t+1) // store-release, makes the item available for consumption\n\t\treturn\n",
+		"\t\tat := t\n" +
+			"\t\tif !simSystem(gp) {\n" +
+			"\t\t\tusers := uint32(0)\n" +
+			"\t\t\tfor i := h; i != t; i++ {\n" +
+			"\t\t\t\tif !simSystem(pp.runq[i%uint32(len(pp.runq))].ptr()) {\n\t\t\t\t\tusers++\n\t\t\t\t}\n" +
+			"\t\t\t}\n" +
+			"\t\t\tk := simrandn(users + 1)\n" +
+			"\t\t\tfor i := h; i != t; i++ {\n" +
+			"\t\t\t\tif simSystem(pp.runq[i%uint32(len(pp.runq))].ptr()) {\n\t\t\t\t\tcontinue\n\t\t\t\t}\n" +
+			"\t\t\t\tif k == 0 {\n\t\t\t\t\tat = i\n\t\t\t\t\tbreak\n\t\t\t\t}\n" +
+			"\t\t\t\tk--\n" +
+			"\t\t\t}\n" +
+			"\t\t}\n" +
+			"\t\tfor i := t; i != at; i-- {\n" +
+			"\t\t\tpp.runq[i%uint32(len(pp.runq))] = pp.runq[(i-1)%uint32(len(pp.runq))]\n" +
+			"\t\t}\n" +
 			"\t\tpp.runq[at%uint32(len(pp.runq))].set(gp)\n" +
-			"\t\tatomic.StoreRel(&pp.runqtail, t+1)\n\t\treturn\n",
-	},
+			"\t\tatomic.StoreRel(&pp.runqtail, t+1)\n\t\treturn\n", 1},
+	{"proc.go", "// Put g and a batch of work from local runnable queue on global queue.\n",
+		"var simState uint64\n\n" +
+			"func simrandn(n uint32) uint32 {\n" +
+			"\tfor simState == 0 {\n\t\tsimState = rand()\n\t}\n" +
+			"\tsimState ^= simState << 13\n\tsimState ^= simState >> 7\n\tsimState ^= simState << 17\n" +
+			"\treturn uint32(((simState >> 32) * uint64(n)) >> 32)\n" +
+			"}\n\n" +
+			"var simPC [64]uintptr\nvar simIs [64]bool\n\n" +
+			"func simSystem(gp *g) bool {\n" +
+			"\ti := (gp.startpc >> 4) % 64\n" +
+			"\tif simPC[i] != gp.startpc {\n\t\tsimPC[i], simIs[i] = gp.startpc, isSystemGoroutine(gp, false)\n\t}\n" +
+			"\treturn simIs[i]\n" +
+			"}\n\n" +
+			"// Put g and a batch of work from local runnable queue on global queue.\n", 1},
+	{"rand.go", "func maps_rand() uint64 {\n\treturn rand()\n}\n",
+		"var simMaps uint64\n\nfunc maps_rand() uint64 {\n\tif simMaps == 0 {\n\t\tsimMaps = rand()\n\t}\n\treturn simMaps\n}\n", 1},
+	{"select.go", "j := cheaprandn(uint32(norder + 1))", "j := simrandn(uint32(norder + 1))", 1},
 }
 
 // Overlay writes a build overlay for the installed toolchain into dir and
-// returns its file, for the go command's -overlay flag. Only a copy of one
-// file of the standard library is changed, for this build alone.
+// returns its file, for the go command's -overlay flag. Only copies of
+// files of the standard library are changed, for this build alone.
 func Overlay(ctx context.Context, dir string) (string, error) {
 	out, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 	if err != nil {
 		return "", fmt.Errorf("go env GOROOT: %w", err)
 	}
-	proc := filepath.Join(strings.TrimSpace(string(out)), "src", "runtime", "proc.go")
-	src, err := os.ReadFile(proc)
-	if err != nil {
-		return "", err
-	}
-	text := string(src)
+	src := filepath.Join(strings.TrimSpace(string(out)), "src", "runtime")
+	texts := make(map[string]string)
+	replace := make(map[string]string)
 	for _, e := range edits {
-		if strings.Count(text, e.old) != 1 {
-			return "", fmt.Errorf("%s is not as expected, so the scheduler cannot be seeded: this Go version is not supported by the simulator yet", proc)
+		path := filepath.Join(src, e.file)
+		if texts[e.file] == "" {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return "", err
+			}
+			texts[e.file] = string(b)
 		}
-		text = strings.Replace(text, e.old, e.new, 1)
+		if strings.Count(texts[e.file], e.old) != e.times {
+			return "", fmt.Errorf("%s is not as expected, so the scheduler cannot be seeded: this Go version is not supported by the simulator yet", path)
+		}
+		texts[e.file] = strings.ReplaceAll(texts[e.file], e.old, e.new)
+		replace[path] = filepath.Join(dir, e.file)
 	}
-	copied := filepath.Join(dir, "proc.go")
-	if err := os.WriteFile(copied, []byte(text), 0o644); err != nil {
-		return "", err
+	for file, text := range texts {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644); err != nil {
+			return "", err
+		}
 	}
-	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {proc: copied}})
+	overlay, err := json.Marshal(map[string]map[string]string{"Replace": replace})
 	if err != nil {
 		return "", err
 	}

@@ -7,12 +7,12 @@
 // a handful of host functions, and those are ours:
 //
 //   - The clock is virtual and frozen: it moves only when every goroutine waits
-//     (a sleep, by its length) or when the scheduler yields (1 µs). Reading it
+//     (a sleep, by its length) or when it spins (1 µs for 1000 yields). Reading it
 //     does not move it, so more logging or another garbage collector setting
 //     does not change what happens.
 //   - Randomness comes from the seed: map seeds, select order, math/rand.
 //   - Goroutines run in an order that the seed decides: the build takes a copy
-//     of one file of the runtime in which a goroutine that becomes runnable is
+//     of some files of the runtime in which a goroutine that becomes runnable is
 //     put at a random place of the run queue (Overlay).
 //   - The file system is the host's, read only, with a fresh /tmp.
 //

@@ -31,8 +31,9 @@ func Load(ctx context.Context, file, cacheDir string) (*Host, error) {
 		return nil, err
 	}
 	h := &Host{}
-	// Constant for all runs: changing it would compile the module anew.
-	cfg := wazero.NewRuntimeConfig().WithCloseOnContextDone(true)
+	// Without checks in every loop: they would make a run take three times
+	// as long. Watchdogs are in the host functions, see world.
+	cfg := wazero.NewRuntimeConfig().WithCloseOnContextDone(false)
 	if cacheDir != "" {
 		if err := prune(cacheDir); err != nil {
 			return nil, err
@@ -72,6 +73,9 @@ type Run struct {
 	// rest of the file system read only.
 	Dir            string
 	Stdout, Stderr io.Writer
+	// TraceFile, when set, is where what the program wrote to /sim/trace is
+	// kept.
+	TraceFile string
 	// Deadline ends the run when virtual time passes it: the program hangs
 	// or livelocks. Zero means 24 hours.
 	Deadline time.Duration
@@ -88,6 +92,8 @@ type Result struct {
 	Virtual time.Duration
 	// Events is how many sleeps, yields and draws there were.
 	Events int64
+	// Report is what the program wrote to /sim/report.
+	Report []byte
 }
 
 // Errors of runs that had to be ended.
@@ -133,11 +139,55 @@ func (h *Host) Do(ctx context.Context, r Run) (Result, error) {
 	}
 	wall, cancel := context.WithTimeout(ctx, r.Wall)
 	defer cancel()
-	mod, err := h.runtime.InstantiateModule(wall, h.module, cfg)
-	if mod != nil {
-		_ = mod.Close(ctx)
+	err = h.start(wall, w, cfg)
+	if errors.Is(err, errStuck) {
+		// Its goroutine still computes; nothing of it may be touched.
+		return Result{ExitCode: 2}, ErrWall
 	}
+	return w.result(ctx, wall, simDir, r.TraceFile, err)
+}
+
+// errStuck marks a run that did not even call the host any more.
+var errStuck = errors.New("simhost: no answer")
+
+// start runs the program until it ends. When wall ends, the next call of a
+// host function ends it; a program that calls none is left behind.
+func (h *Host) start(wall context.Context, w *world, cfg wazero.ModuleConfig) error {
+	stop := context.AfterFunc(wall, func() { w.abort.Store(true) })
+	defer stop()
+	ended := make(chan error, 1)
+	go func() {
+		background := context.Background()
+		mod, err := h.runtime.InstantiateModule(background, h.module, cfg)
+		if mod != nil {
+			_ = mod.Close(background)
+		}
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		return err
+	case <-wall.Done():
+	}
+	grace := time.NewTimer(2 * time.Second)
+	defer grace.Stop()
+	select {
+	case err := <-ended:
+		return err
+	case <-grace.C:
+		return errStuck
+	}
+}
+
+// result sums the run up.
+func (w *world) result(ctx, wall context.Context, simDir, keep string, err error) (Result, error) {
 	res := Result{Virtual: time.Duration(w.now - start), Events: w.events}
+	if keep != "" {
+		if b, rerr := os.ReadFile(filepath.Join(simDir, "trace")); rerr == nil {
+			_ = os.WriteFile(keep, b, 0o644)
+		}
+	}
+	res.Report, _ = os.ReadFile(filepath.Join(simDir, "report"))
 	if res.Trace, err = w.trace(filepath.Join(simDir, "trace"), err); err != nil {
 		return res, w.reason(ctx, wall, &res, err)
 	}

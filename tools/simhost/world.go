@@ -7,6 +7,7 @@ import (
 	"hash"
 	"math/rand/v2"
 	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,8 +21,13 @@ const start = int64(time.Hour)
 // their own generators from the wall clock, rapid among them.
 const epoch = int64(1767225600) * int64(time.Second)
 
-// yieldStep is how far a yield moves the clock, so that spinning ends.
-const yieldStep = int64(time.Microsecond)
+// A yield moves the clock by yieldStep, so that spinning ends, but only once
+// there were many without a sleep: the garbage collector yields as well, and
+// must not be seen.
+const (
+	yieldStep = int64(time.Microsecond)
+	manyYield = 1000
+)
 
 // maxReads is how often the clock may be read while it stands still.
 const maxReads = 200_000_000
@@ -36,6 +42,8 @@ type world struct {
 	hash     hash.Hash
 	events   int64
 	reads    int64
+	yields   int64
+	abort    atomic.Bool // wall time is over
 	err      error
 	buf      [17]byte
 }
@@ -75,6 +83,14 @@ func (w *world) read() {
 	if w.reads++; w.reads > maxReads {
 		w.fail(ErrSpin)
 	}
+	w.alive()
+}
+
+// alive ends the run when its real time is over.
+func (w *world) alive() {
+	if w.abort.Load() {
+		w.fail(ErrWall)
+	}
 }
 
 func (w *world) walltime() (int64, int32) {
@@ -89,11 +105,18 @@ func (w *world) nanotime() int64 {
 }
 
 func (w *world) nanosleep(ns int64) {
+	w.alive()
+	w.yields = 0
 	w.note('s', ns)
 	w.advance(max(ns, 0))
 }
 
 func (w *world) yield() {
+	w.alive()
+	if w.yields++; w.yields < manyYield {
+		return
+	}
+	w.yields = 0
 	w.note('y', 0)
 	w.advance(yieldStep)
 }

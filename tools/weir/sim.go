@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 
@@ -31,16 +33,23 @@ func cacheDir() string {
 }
 
 // passEnv is the environment that a simulated program sees, when set.
-var passEnv = []string{"GOGC", "GOMEMLIMIT", "GOTRACEBACK", "WEIR_SIM_LOG", "WEIR_SIM_VERBOSE"}
+var passEnv = []string{"GOGC", "GOMEMLIMIT", "GOTRACEBACK", "WEIR_SIM_LOG", "WEIR_SIM_VERBOSE", "WEIR_SIM_KEEP", "WEIR_SIM_ZOO"}
 
 func environment() []string {
-	var env []string
+	// The collector parks goroutines when it is short of time, which would
+	// make their order depend on how much memory there is: it runs only
+	// when a program asks for it, or has used really much.
+	env := map[string]string{"GOGC": "off", "GOMEMLIMIT": "2GiB"}
 	for _, name := range passEnv {
 		if v, ok := os.LookupEnv(name); ok {
-			env = append(env, name+"="+v)
+			env[name] = v
 		}
 	}
-	return env
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		list = append(list, name+"="+env[name])
+	}
+	return list
 }
 
 // exitError carries the exit code of a simulated program.
@@ -102,6 +111,7 @@ command that replays it.`,
 	fs.Uint64Var(&f.first, "seed", 0, "the first seed; 0 takes one from the clock, so that every run is new")
 	fs.IntVar(&f.jobs, "jobs", runtime.NumCPU(), "how many seeds to run at once")
 	fs.DurationVar(&f.budget, "for", 0, "stop starting new seeds after this long; 0 is no limit")
+	fs.IntVar(&f.check, "check", 0, "run every so many seeds a second time, with other settings of log and collector, and compare the traces; 0 never does")
 	fs.BoolVar(&f.quiet, "quiet", false, "print only failures and the summary")
 	f.common(cmd)
 	return cmd
@@ -122,6 +132,7 @@ func newSimReplay() *cobra.Command {
 			return f.runAll(cmd, args[1:])
 		},
 	}
+	cmd.Flags().StringVar(&f.traceFile, "trace", "", "write what happened, line by line, to this file")
 	f.common(cmd)
 	return cmd
 }
@@ -134,6 +145,8 @@ type simFlags struct {
 	test           string
 	deadline, wall time.Duration
 	checks         int
+	check          int
+	traceFile      string
 	quiet, verbose bool
 }
 

@@ -3,12 +3,15 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -55,6 +58,40 @@ type tally struct {
 	start    time.Time
 	out      io.Writer
 	replayOf func(pkg string, seed uint64) string
+	again    int // runs that were repeated and compared
+	faults   map[string]int
+	points   map[string]int
+}
+
+// A simReport is what a run of sim/cluster says about itself.
+type simReport struct {
+	Injected map[string]int `json:"injected"`
+	Points   map[string]int `json:"points"`
+}
+
+// note adds up what the program reported. It returns the number of faults.
+func (t *tally) note(report []byte) (faults int) {
+	var r simReport
+	if json.Unmarshal(report, &r) != nil {
+		return 0
+	}
+	for k, n := range r.Injected {
+		t.faults[k] += n
+		faults += n
+	}
+	for k, n := range r.Points {
+		t.points[k] += n
+	}
+	return faults
+}
+
+// counts prints a map in order.
+func counts(m map[string]int) string {
+	var s []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		s = append(s, fmt.Sprintf("%s=%d", k, m[k]))
+	}
+	return strings.Join(s, " ")
 }
 
 func (f *simFlags) runAll(cmd *cobra.Command, patterns []string) error {
@@ -62,7 +99,7 @@ func (f *simFlags) runAll(cmd *cobra.Command, patterns []string) error {
 	if err != nil {
 		return err
 	}
-	t := &tally{start: time.Now(), out: cmd.OutOrStdout(), replayOf: f.replay}
+	t := &tally{start: time.Now(), out: cmd.OutOrStdout(), replayOf: f.replay, faults: make(map[string]int), points: make(map[string]int)}
 	for _, p := range pkgs {
 		if err := f.runPackage(cmd.Context(), p, t); err != nil {
 			return err
@@ -70,6 +107,12 @@ func (f *simFlags) runAll(cmd *cobra.Command, patterns []string) error {
 	}
 	wall := time.Since(t.start)
 	fmt.Fprintf(t.out, "%d runs, %d failed, %s of virtual time in %s, %d events\n", t.runs, t.failed, t.virtual.Round(time.Millisecond), wall.Round(time.Millisecond), t.events)
+	if len(t.faults) > 0 {
+		fmt.Fprintf(t.out, "faults injected: %s\ncrash points reached: %s\n", counts(t.faults), counts(t.points))
+	}
+	if t.again > 0 {
+		fmt.Fprintf(t.out, "%d runs were repeated with other settings and compared\n", t.again)
+	}
 	if t.failed > 0 {
 		return exitError(1)
 	}
@@ -127,7 +170,7 @@ func (f *simFlags) args() []string {
 
 func (f *simFlags) runSeed(ctx context.Context, h *simhost.Host, p simPackage, seed uint64, t *tally) {
 	var out bytes.Buffer
-	r := simhost.Run{Seed: seed, Args: f.args(), Env: environment(), Dir: p.dir, Stdout: &out, Stderr: &out, Deadline: f.deadline, Wall: f.wall}
+	r := simhost.Run{Seed: seed, Args: f.args(), Env: environment(), Dir: p.dir, Stdout: &out, Stderr: &out, Deadline: f.deadline, Wall: f.wall, TraceFile: f.traceFile}
 	if f.verbose {
 		r.Stdout, r.Stderr = t.out, t.out
 	}
@@ -136,7 +179,26 @@ func (f *simFlags) runSeed(ctx context.Context, h *simhost.Host, p simPackage, s
 	if errors.Is(err, context.Canceled) {
 		return
 	}
-	t.add(p, seed, res, err, time.Since(began), f.quiet, out.Bytes())
+	wall := time.Since(began)
+	if f.check > 0 && seed%uint64(f.check) == 0 && err == nil {
+		err = f.repeat(ctx, h, r, res, t)
+	}
+	t.add(p, seed, res, err, wall, f.quiet, out.Bytes())
+}
+
+// repeat runs a seed again with other settings, none of which may change what
+// happens.
+func (f *simFlags) repeat(ctx context.Context, h *simhost.Host, r simhost.Run, first simhost.Result, t *tally) error {
+	r.Stdout, r.Stderr, r.TraceFile = nil, nil, ""
+	r.Env = append(slices.Clone(r.Env), "WEIR_SIM_LOG=debug", "GOMEMLIMIT=3GiB")
+	second, err := h.Do(ctx, r)
+	t.mu.Lock()
+	t.again++
+	t.mu.Unlock()
+	if err == nil && second.Trace != first.Trace {
+		err = fmt.Errorf("NOT DETERMINISTIC: with more logging the trace is %s (%d events, %s of virtual time)", second.Trace, second.Events, second.Virtual)
+	}
+	return err
 }
 
 func (t *tally) add(p simPackage, seed uint64, res simhost.Result, err error, wall time.Duration, quiet bool, out []byte) {
@@ -145,6 +207,7 @@ func (t *tally) add(p simPackage, seed uint64, res simhost.Result, err error, wa
 	t.runs++
 	t.virtual += res.Virtual
 	t.events += res.Events
+	faults := t.note(res.Report)
 	ok := err == nil && res.ExitCode == 0
 	verdict := "ok"
 	if !ok {
@@ -152,7 +215,7 @@ func (t *tally) add(p simPackage, seed uint64, res simhost.Result, err error, wa
 		t.failed++
 	}
 	if !ok || !quiet {
-		fmt.Fprintf(t.out, "seed=%d trace=%s virtual=%s events=%d wall=%s %s\n", seed, res.Trace, res.Virtual.Round(time.Millisecond), res.Events, wall.Round(time.Millisecond), verdict)
+		fmt.Fprintf(t.out, "seed=%d trace=%s virtual=%s events=%d faults=%d wall=%s %s\n", seed, res.Trace, res.Virtual.Round(time.Millisecond), res.Events, faults, wall.Round(time.Millisecond), verdict)
 	}
 	if ok {
 		return
