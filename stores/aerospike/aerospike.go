@@ -21,6 +21,7 @@ type Store struct {
 	cfg     Config
 	client  *as.Client
 	session uint64
+	hooks   hooks
 	stop    context.Context
 	cancel  context.CancelFunc
 	wake    chan struct{}
@@ -35,7 +36,9 @@ type Store struct {
 }
 
 // Open connects to the servers. It fails when none answers within cfg.Timeout.
-func Open(cfg Config) (*Store, error) {
+func Open(cfg Config) (*Store, error) { return open(cfg, hooks{}) }
+
+func open(cfg Config, h hooks) (*Store, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
@@ -44,7 +47,7 @@ func Open(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("aerospike: connecting to %v (check the hosts, their namespace %q, user and TLS): %w", cfg.Hosts, cfg.Namespace, err)
 	}
-	s := &Store{cfg: cfg, client: client, session: randomID(), wake: make(chan struct{}, 1), spaces: make(map[store.Space]*space)}
+	s := &Store{cfg: cfg, client: client, session: randomID(), hooks: h, wake: make(chan struct{}, 1), spaces: make(map[store.Space]*space)}
 	s.stop, s.cancel = context.WithCancel(context.Background())
 	s.back.Go(s.collect)
 	return s, nil

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync/atomic"
 
@@ -115,6 +116,9 @@ func (s *Store) apply(plans []*plan) error {
 func (s *Store) plan(pl *plan) error {
 	p := pl.space
 	pl.taker = p.taker()
+	if s.hooks.ignoreScans {
+		pl.taker.oldest = math.MaxUint64
+	}
 	pl.next = p.head.now
 	pl.next.seq++
 	pl.writer = writer{
@@ -127,6 +131,9 @@ func (s *Store) plan(pl *plan) error {
 	pl.next.slots = max(pl.next.slots, pl.taker.fresh)
 	if pl.part.Position.Exists {
 		pl.next.position = store.AppendPosition(nil, pl.part.Position)
+	}
+	if s.hooks.plan != nil {
+		s.hooks.plan(pl)
 	}
 	return nil
 }
@@ -191,7 +198,7 @@ func (t *transaction) settle() {
 // is written.
 func (s *Store) commit(plans []*plan) error {
 	var txn *transaction
-	if len(plans) > 1 {
+	if len(plans) > 1 && !s.hooks.apart {
 		txn = &transaction{store: s}
 		fillRandom(txn.id[:])
 		txn.left.Store(int32(len(plans)))
@@ -324,22 +331,24 @@ func (p *space) finish(pl *plan) {
 		}
 	}
 	for i := range pl.changes {
-		c := &pl.changes[i]
-		switch {
-		case !c.gone:
-		case len(p.head.bases) > 0:
+		if c := &pl.changes[i]; c.gone {
 			p.free.pinned = append(p.free.pinned, c.tombstone)
-		default:
-			p.reuse(c.tombstone, true)
 		}
 	}
-	if len(p.head.bases) == 0 {
+	if len(p.head.bases) == 0 && len(p.tainted) == 0 {
 		p.free.unpin(p.epoch)
+	}
+	if p.condition == ready && len(p.free.pinned) > manyPinned+p.index.Len() {
+		p.condition = unloaded // and begins a new incarnation
 	}
 	if pl.part.Position.Exists {
 		p.position = clonePosition(pl.part.Position)
 	}
 }
+
+// manyPinned tombstones are worth a new incarnation, when they are more than
+// the live entries, too.
+const manyPinned = 4096
 
 // discard frees the slots of an old version.
 func (p *space) discard(old location, own uint32) {
@@ -349,16 +358,16 @@ func (p *space) discard(old location, own uint32) {
 	if old.layer != own {
 		return
 	}
-	p.reuse(old.slot, false)
+	p.reuse(old.slot)
 	for _, slot := range more {
-		p.reuse(slot, false)
+		p.reuse(slot)
 	}
 }
 
 // reuse puts a slot on the free list.
-func (p *space) reuse(slot uint32, tombstone bool) {
+func (p *space) reuse(slot uint32) {
 	if _, bad := p.tainted[slot]; !bad {
-		p.free.add(slot, p.epoch, tombstone)
+		p.free.add(slot, p.epoch)
 	}
 }
 

@@ -54,6 +54,13 @@ func judge(code types.ResultCode) outcome {
 	}
 }
 
+func (s *Store) judge(code types.ResultCode) outcome {
+	if s.hooks.judge != nil {
+		return s.hooks.judge(code)
+	}
+	return judge(code)
+}
+
 func codeOf(err error) types.ResultCode {
 	var ae *as.AerospikeError
 	if errors.As(err, &ae) {
@@ -107,8 +114,14 @@ func (s *Store) batchPolicy() *as.BatchPolicy {
 
 // attempt makes one call and returns what is known about each record.
 func (s *Store) attempt(records []as.BatchRecordIfc) error {
-	err := s.client.BatchOperate(s.batchPolicy(), records)
-	if err != nil {
+	if s.hooks.attempt != nil {
+		return s.hooks.attempt(records, s.send)
+	}
+	return s.send(records)
+}
+
+func (s *Store) send(records []as.BatchRecordIfc) error {
+	if err := s.client.BatchOperate(s.batchPolicy(), records); err != nil {
 		return err
 	}
 	return nil
@@ -141,7 +154,7 @@ func (s *Store) call(records []as.BatchRecordIfc, settled func(i int, o outcome,
 		rest := left[:0:0]
 		for j, i := range left {
 			code := result(todo[j], err)
-			o := judge(code)
+			o := s.judge(code)
 			switch o {
 			case done, refused:
 				settled(i, o, doubted[i])

@@ -1,4 +1,4 @@
-package aerospike_test
+package aerospike
 
 import (
 	"crypto/sha256"
@@ -12,7 +12,6 @@ import (
 
 	"github.com/weirstream/weir/conformance"
 	"github.com/weirstream/weir/core/store"
-	"github.com/weirstream/weir/stores/aerospike"
 	"github.com/weirstream/weir/stores/aerospike/asfake"
 )
 
@@ -44,8 +43,8 @@ func startFake(tb conformance.TB, o asfake.Options) *asfake.Server {
 	return s
 }
 
-func config(addr string) aerospike.Config {
-	return aerospike.Config{Hosts: []string{addr}, Namespace: "test", Prefix: "app", RetryFor: 5 * time.Second}
+func config(addr string) Config {
+	return Config{Hosts: []string{addr}, Namespace: "test", Prefix: "app", RetryFor: 5 * time.Second}
 }
 
 // fakeFactory makes places that are fake servers of their own.
@@ -60,13 +59,13 @@ func fakeFactory() conformance.StoreFactory {
 			sum := sha256.Sum256([]byte(dir))
 			c := config(os.Getenv(sharedVariable))
 			c.Prefix = hex.EncodeToString(sum[:8])
-			return aerospike.Open(c)
+			return Open(c)
 		},
 		New: func(tb conformance.TB) conformance.StorePlace {
 			srv := startFake(tb, asfake.Options{})
 			cfg := config(srv.Addr())
 			return conformance.StorePlace{
-				Open: func() (store.Store, error) { return aerospike.Open(cfg) },
+				Open: func() (store.Store, error) { return Open(cfg) },
 				OnWrite: func(before func()) {
 					// A server that fails does so for long: do not wait.
 					cfg.RetryFor = 10 * time.Millisecond
@@ -117,7 +116,7 @@ func TestConformanceOnServer(t *testing.T) {
 		New: func(conformance.TB) conformance.StorePlace {
 			c := config(hosts)
 			c.Namespace, c.Prefix = namespace, fmt.Sprintf("weir-%d-%d", time.Now().Unix(), n.Add(1))
-			return conformance.StorePlace{Open: func() (store.Store, error) { return aerospike.Open(c) }}
+			return conformance.StorePlace{Open: func() (store.Store, error) { return Open(c) }}
 		},
 	})
 }

@@ -68,8 +68,17 @@ func (s *Store) load(p *space, layers []layer, now state) (*loaded, error) {
 		}
 	}
 	l := newLoaded(len(layers))
-	if err := l.fill(newest, pieces, slots, now, len(layers)-1); err != nil {
+	count, sum, err := l.fill(newest, pieces, slots, len(layers)-1)
+	if err != nil {
 		return nil, err
+	}
+	if (count != now.count || sum != now.sum) && !s.hooks.trust {
+		return nil, fmt.Errorf("%w: the server does not hold what was committed (%d entries, %d were committed): it lost writes, or brought deleted records back", store.ErrCorrupt, count, now.count)
+	}
+	if len(now.position) > 0 {
+		if l.position, err = store.DecodePosition(now.position); err != nil {
+			return nil, err
+		}
 	}
 	l.freeSlots(slots, layers[len(layers)-1].slots, len(layers) > 1)
 	return l, nil
@@ -83,9 +92,8 @@ const (
 	slotTombstone
 )
 
-// fill makes the index and checks it against the head.
-func (l *loaded) fill(newest map[string]found, pieces map[location]uint64, slots map[uint32]slotUse, now state, own int) error {
-	var count, sum uint64
+// fill makes the index and sums it up.
+func (l *loaded) fill(newest map[string]found, pieces map[location]uint64, slots map[uint32]slotUse, own int) (count, sum uint64, err error) {
 	for key, f := range newest {
 		use := slotLive
 		if f.dead {
@@ -103,21 +111,14 @@ func (l *loaded) fill(newest map[string]found, pieces map[location]uint64, slots
 		}
 		for _, slot := range f.more {
 			if seq, ok := pieces[location{0, slot, f.layer}]; !ok || seq != f.seq {
-				return fmt.Errorf("%w: a piece of a long value is missing", store.ErrCorrupt)
+				return 0, 0, fmt.Errorf("%w: a piece of a long value is missing", store.ErrCorrupt)
 			}
 			if int(f.layer) == own {
 				slots[slot] = use
 			}
 		}
 	}
-	if count != now.count || sum != now.sum {
-		return fmt.Errorf("%w: the server does not hold what was committed (%d entries, %d were committed): it lost writes, or brought deleted records back", store.ErrCorrupt, count, now.count)
-	}
-	var err error
-	if len(now.position) > 0 {
-		l.position, err = store.DecodePosition(now.position)
-	}
-	return err
+	return count, sum, nil
 }
 
 // freeSlots sorts out what can be used again: old versions first, then the
@@ -126,17 +127,16 @@ func (l *loaded) freeSlots(slots map[uint32]slotUse, n uint32, bases bool) {
 	l.fresh = n
 	for slot := range n {
 		if slots[slot] == slotStale {
-			l.free.add(slot, 0, false)
+			l.free.add(slot, 0)
 		}
 	}
 	for slot := range n {
-		switch {
-		case slots[slot] != slotTombstone:
-		case bases:
+		if slots[slot] == slotTombstone {
 			l.free.pinned = append(l.free.pinned, slot)
-		default:
-			l.free.add(slot, 0, true)
 		}
+	}
+	if !bases {
+		l.free.unpin(0)
 	}
 }
 

@@ -163,56 +163,71 @@ func (p *space) adopt(l *loaded, h head, gen uint32, id incarnation) {
 
 // A freed slot may be used again when no scan sees what is in it.
 type freed struct {
-	slot      uint32
-	epoch     uint64
-	tombstone bool
+	slot   uint32
+	epoch  uint64
+	ticket uint64 // counts what became free
 }
 
-// A freeList hands slots out in the order in which they became free. That
-// order is what makes plain slots enough: a tombstone comes back into use only
-// after all older versions of its key were written over.
+// A freeList hands slots out again. Two rules make plain slots enough, where
+// others need deletes that last:
+//
+//   - Superseded versions are written over in the order in which they became
+//     free.
+//   - A tombstone is written over only when batches that count have written
+//     over all that became free before it, the old versions of its key among
+//     them. Otherwise one of these could be the newest that is left.
 type freeList struct {
-	slots []freed
-	// pinned tombstones hide entries in layers below and stay until those
-	// are gone.
+	stale, tombstones []freed
+	tickets           uint64
+	// pinned tombstones stay: they hide entries in layers below, or old
+	// versions in slots that were in doubt and are never written again.
 	pinned []uint32
 }
 
-func (f *freeList) add(slot uint32, epoch uint64, tombstone bool) {
-	f.slots = append(f.slots, freed{slot, epoch, tombstone})
+func (f *freeList) add(slot uint32, epoch uint64) {
+	f.stale = append(f.stale, freed{slot, epoch, f.tickets})
+	f.tickets++
 }
 
 // unpin makes pinned tombstones free.
 func (f *freeList) unpin(epoch uint64) {
 	for _, slot := range f.pinned {
-		f.add(slot, epoch, true)
+		f.tombstones = append(f.tombstones, freed{slot, epoch, f.tickets})
+		f.tickets++
 	}
 	f.pinned = nil
 }
 
 // A taker takes slots for one batch.
 type taker struct {
-	space  *space
-	oldest uint64
-	taken  int
-	stale  bool // a slot that was no tombstone was taken
-	fresh  uint32
+	space      *space
+	oldest     uint64 // epoch of the oldest scan
+	before     uint64 // the ticket up to which old versions were written over
+	stale      []freed
+	tombstones []freed
+	fresh      uint32
 }
 
-func (p *space) taker() *taker { return &taker{space: p, oldest: p.oldestScan(), fresh: p.fresh} }
+func (p *space) taker() *taker {
+	t := &taker{
+		space: p, oldest: p.oldestScan(), before: p.free.tickets,
+		stale: p.free.stale, tombstones: p.free.tombstones, fresh: p.fresh,
+	}
+	if len(t.stale) > 0 {
+		t.before = t.stale[0].ticket
+	}
+	return t
+}
 
-// take returns a slot. A tombstone is not taken in the batch that takes slots
-// freed before it: were the batch lost half-written, an old version of its key
-// could be seen again.
+// take returns a slot.
 func (t *taker) take() uint32 {
-	f := &t.space.free
-	if t.taken < len(f.slots) {
-		next := f.slots[t.taken]
-		if next.epoch <= t.oldest && !(next.tombstone && t.stale) {
-			t.taken++
-			t.stale = t.stale || !next.tombstone
-			return next.slot
-		}
+	if s := t.tombstones; len(s) > 0 && s[0].epoch <= t.oldest && s[0].ticket < t.before {
+		t.tombstones = s[1:]
+		return s[0].slot
+	}
+	if s := t.stale; len(s) > 0 && s[0].epoch <= t.oldest {
+		t.stale = s[1:]
+		return s[0].slot
 	}
 	t.fresh++
 	return t.fresh - 1
@@ -220,6 +235,6 @@ func (t *taker) take() uint32 {
 
 // keep makes what was taken used.
 func (t *taker) keep() {
-	t.space.free.slots = t.space.free.slots[t.taken:]
-	t.space.fresh = t.fresh
+	f := &t.space.free
+	f.stale, f.tombstones, t.space.fresh = t.stale, t.tombstones, t.fresh
 }

@@ -1,6 +1,10 @@
 package asfake
 
-import "time"
+import (
+	"maps"
+	"slices"
+	"time"
+)
 
 // A version is a record as it was written to the device at a time. The device
 // keeps older versions until it needs the room, which the fake never does
@@ -34,7 +38,21 @@ type Restart struct {
 	// Keep decides which of the writes that may be lost are not, each by
 	// itself: blocks of the device are written independently. nil keeps
 	// none.
-	Keep func(set string) bool
+	Keep func(Lost) bool
+}
+
+// A Lost write is one that a restart may lose.
+type Lost struct {
+	Set  string
+	Bins map[string][]byte // not to be changed
+}
+
+func (r *record) lost() Lost {
+	l := Lost{Set: r.set, Bins: make(map[string][]byte, len(r.bins))}
+	for name, v := range r.bins {
+		l.Bins[name] = []byte(v.data)
+	}
+	return l
 }
 
 // Restart stops the server and starts it again with what its device holds:
@@ -51,7 +69,7 @@ func (s *Server) Restart(how Restart) {
 		kept := versions[:0:0]
 		for _, v := range versions {
 			lost := how.Lose > 0 && !v.at.Before(cut)
-			if !lost || how.Keep != nil && how.Keep(v.record.set) {
+			if !lost || how.Keep != nil && how.Keep(v.record.lost()) {
 				kept = append(kept, v)
 			}
 		}
@@ -64,6 +82,23 @@ func (s *Server) Restart(how Restart) {
 			s.live[d] = last
 		}
 	}
+}
+
+// CloneInHook starts another server that holds what this one holds now, in
+// memory and on the device. It is for the function given to OnWrite, which runs
+// inside the server: what a worker leaves behind that dies at this write.
+func (s *Server) CloneInHook() (*Server, error) {
+	c, err := Start(s.opts)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.Copy(c.live, s.live)
+	for d, versions := range s.device {
+		c.device[d] = slices.Clone(versions)
+	}
+	return c, nil
 }
 
 // Wipe is a server that lost its device: it comes back empty.

@@ -1,0 +1,333 @@
+package aerospike
+
+import (
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	as "github.com/aerospike/aerospike-client-go/v7"
+
+	"github.com/weirstream/weir/conformance"
+	"github.com/weirstream/weir/core/store"
+	"github.com/weirstream/weir/stores/aerospike/asfake"
+)
+
+// checkFaults lets requests go wrong in every way and at random moments: all
+// steps succeed, and nothing is wrong at the end.
+func checkFaults(tb conformance.TB, hs ...func(*hooks)) {
+	srv := startFake(tb, asfake.Options{})
+	cfg := config(srv.Addr())
+	cfg.RetryFor = 20 * time.Second
+	s := openStore(tb, cfg, hs...)
+	h := someHistory(1)
+	rs, _ := h.open(tb, s, 1)
+	faults := []asfake.Fault{
+		{DropBefore: true},
+		{DropAfter: true},
+		{Code: asfake.DeviceOverload},
+		{Code: asfake.DeviceOverload, Every: 3},
+		{Code: asfake.PartitionUnavailable, Every: 2},
+		{Code: asfake.Timeout},
+		{Code: asfake.Timeout, Applied: true},
+		{Code: asfake.Timeout, Applied: true, Every: 2},
+		{Code: asfake.KeyBusy},
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	const steps = 120
+	for i := 1; i <= steps; i++ {
+		f := faults[i%len(faults)]
+		f.Times = 1 + r.IntN(2)
+		skip := r.IntN(4)
+		f.When = func(q asfake.Request) bool { skip--; return skip < 0 }
+		remove := srv.Inject(f)
+		h.run(tb, s, 1, i, i)
+		remove()
+		if i%20 == 0 {
+			for j := range rs {
+				h.holds(tb, rs[j], i, j)
+			}
+		}
+	}
+	closeStore(tb, s)
+	s = openStore(tb, cfg, hs...)
+	rs, ps := h.open(tb, s, 2)
+	for j := range rs {
+		if ps[j].Changelog != steps {
+			tb.Fatalf("after %d steps the position of %s is %d", steps, h.spaces[j], ps[j].Changelog)
+		}
+		h.holds(tb, rs[j], steps, j)
+	}
+}
+
+func TestFaults(t *testing.T) { pass(t, checkFaults) }
+
+// checkUnknown cuts the connection for good after some request of a batch was
+// carried out, so that Apply fails without knowing. What is there when the
+// server is back is the batch or not, for all spaces alike.
+func checkUnknown(tb conformance.TB, hs ...func(*hooks)) {
+	kept := 0
+	for at := range 5 {
+		srv := startFake(tb, asfake.Options{})
+		cfg := config(srv.Addr())
+		cfg.RetryFor = 30 * time.Millisecond
+		s := openStore(tb, cfg, hs...)
+		h := someHistory(uint64(at))
+		h.open(tb, s, 1)
+		h.run(tb, s, 1, 1, 5)
+		n := 0
+		remove := srv.Inject(asfake.Fault{DropAfter: true, When: func(asfake.Request) bool { n++; return n > at }})
+		err := s.Apply(h.batch(6, 1))
+		remove()
+		if at < 3 && err == nil {
+			tb.Fatalf("a batch succeeded though the connection was lost at its request %d", at)
+		}
+		// The position tells which of the two it is.
+		rs, ps := h.open(tb, s, 1)
+		if errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrFenced) {
+			tb.Fatalf("request %d: a lost connection was reported as %v", at, err)
+		}
+		if err == nil && ps[0].Changelog != 6 {
+			tb.Fatalf("request %d: a batch that succeeded is not there", at)
+		}
+		// Opening in the same generation answers from memory until the space
+		// is written; writing finds out.
+		i := int(ps[0].Changelog)
+		for j := range rs {
+			if ps[j].Changelog != ps[0].Changelog {
+				tb.Fatalf("request %d: %s is at %d and %s at %d", at, h.spaces[j], ps[j].Changelog, h.spaces[0], i)
+			}
+			h.holds(tb, rs[j], i, j)
+		}
+		if i == 6 {
+			kept++
+		}
+		h.run(tb, s, 1, i+1, 10)
+		for j := range rs {
+			h.holds(tb, rs[j], 10, j)
+		}
+	}
+	if kept == 0 || kept == 5 {
+		tb.Fatalf("%d of 5 batches were there: the cuts are not where they should be", kept)
+	}
+}
+
+func TestUnknownOutcome(t *testing.T) { pass(t, checkUnknown) }
+
+// checkServerLoss lets the server crash and lose some of its last writes, each
+// by itself, and bring deleted records back. Whatever the worker then finds is
+// a state that was, or damaged; and it can be rebuilt.
+func checkServerLoss(tb conformance.TB, hs ...func(*hooks)) {
+	damaged, behind, clean := 0, 0, 0
+	for seed := range uint64(30) {
+		clock := &clock{now: time.Unix(1_700_000_000, 0)}
+		srv := startFake(tb, asfake.Options{Now: clock.time})
+		cfg := config(srv.Addr())
+		h := someHistory(seed)
+		r := rand.New(rand.NewPCG(seed, 9))
+		s := openStore(tb, cfg, hs...)
+		h.open(tb, s, 1)
+		const steps = 30
+		for i := 1; i <= steps; i++ {
+			h.run(tb, s, 1, i, i)
+			clock.advance(time.Duration(r.IntN(200)) * time.Millisecond)
+		}
+		if seed%2 == 0 {
+			closeStore(tb, s)
+		}
+		clock.advance(time.Duration(r.IntN(800)) * time.Millisecond)
+		how := asfake.Restart{Lose: time.Second}
+		if share := r.IntN(3); share > 0 {
+			how.Keep = func(asfake.Lost) bool { return r.IntN(3) < share }
+		}
+		if seed%7 == 0 {
+			how = asfake.Restart{}
+		}
+		srv.Restart(how)
+		s = openStore(tb, cfg, hs...)
+		d, b := h.rebuild(tb, s, 2, steps)
+		damaged, behind = damaged+d, behind+b
+		if d == 0 && b == 0 {
+			clean++
+		}
+		h.run(tb, s, 2, steps+1, steps+5)
+	}
+	if damaged == 0 || behind == 0 || clean == 0 {
+		tb.Fatalf("of 30 crashes none was harmless, or none did harm: %d spaces damaged, %d behind, %d runs unharmed", damaged, behind, clean)
+	}
+}
+
+func TestServerLoss(t *testing.T) { pass(t, checkServerLoss) }
+
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *clock) time() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.now }
+
+func (c *clock) advance(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.now = c.now.Add(d) }
+
+// checkLossWhileOpen lets the server lose writes under an open store: reads and
+// batches are right or fail with store.ErrCorrupt, and a drop heals.
+func checkLossWhileOpen(tb conformance.TB, hs ...func(*hooks)) {
+	found := 0
+	for seed := range uint64(20) {
+		clock := &clock{now: time.Unix(1_700_000_000, 0)}
+		srv := startFake(tb, asfake.Options{Now: clock.time})
+		h := someHistory(seed)
+		s := openStore(tb, config(srv.Addr()), hs...)
+		rs, _ := h.open(tb, s, 1)
+		for i := 1; i <= 20; i++ {
+			h.run(tb, s, 1, i, i)
+			clock.advance(100 * time.Millisecond)
+		}
+		r := rand.New(rand.NewPCG(seed, 3))
+		srv.Restart(asfake.Restart{Lose: 900 * time.Millisecond, Keep: func(asfake.Lost) bool { return r.IntN(2) == 0 }})
+		for j := range rs {
+			err := h.compare(rs[j], 20, j)
+			if errors.Is(err, store.ErrCorrupt) {
+				found++
+			} else if err != nil {
+				tb.Fatalf("seed %d: reading after a loss: %v", seed, err)
+			}
+		}
+		if err := s.Apply(h.batch(21, 1)); err != nil && !errors.Is(err, store.ErrCorrupt) {
+			tb.Fatalf("seed %d: writing after a loss: %v", seed, err)
+		}
+		h.rebuild(tb, s, 1, 25)
+	}
+	if found == 0 {
+		tb.Fatalf("no loss was noticed by reading")
+	}
+}
+
+func TestLossWhileOpen(t *testing.T) { pass(t, checkLossWhileOpen) }
+
+// checkZombie stops a worker in the middle of a batch, at each of its calls;
+// another takes the spaces over and writes; then the first goes on.
+func checkZombie(tb conformance.TB, hs ...func(*hooks)) {
+	for at := 1; at <= 3; at++ {
+		srv := startFake(tb, asfake.Options{})
+		stopped, goOn := make(chan struct{}), make(chan struct{})
+		var armed atomic.Bool
+		var n atomic.Int64
+		zombie := openStore(tb, config(srv.Addr()), append(slices.Clone(hs), func(h *hooks) {
+			inner := h.attempt
+			h.attempt = func(records []as.BatchRecordIfc, next func([]as.BatchRecordIfc) error) error {
+				if armed.Load() && isWrite(records) && n.Add(1) == int64(at) {
+					close(stopped)
+					<-goOn
+				}
+				if inner != nil {
+					return inner(records, next)
+				}
+				return next(records)
+			}
+		})...)
+		h := someHistory(uint64(at))
+		h.open(tb, zombie, 1)
+		h.run(tb, zombie, 1, 1, 5)
+		armed.Store(true)
+		result := make(chan error)
+		go func() { result <- zombie.Apply(h.batch(6, 1)) }()
+		<-stopped
+		s := openStore(tb, config(srv.Addr()))
+		rs, ps := h.open(tb, s, 2)
+		for j := range rs {
+			if ps[j].Changelog != 5 {
+				tb.Errorf("stopped at %d: %s is at %d", at, h.spaces[j], ps[j].Changelog)
+			}
+		}
+		h.run(tb, s, 2, 6, 12)
+		close(goOn)
+		if err := <-result; !errors.Is(err, store.ErrFenced) {
+			tb.Errorf("stopped at call %d, the zombie's batch ended with %v", at, err)
+		}
+		if err := zombie.Apply(h.batch(6, 1)); !errors.Is(err, store.ErrFenced) {
+			tb.Errorf("another batch of the zombie ended with %v", err)
+		}
+		h.run(tb, s, 2, 13, 20)
+		closeStore(tb, s)
+		s = openStore(tb, config(srv.Addr()))
+		rs, _ = h.open(tb, s, 3)
+		for j := range rs {
+			h.holds(tb, rs[j], 20, j)
+		}
+	}
+}
+
+func isWrite(records []as.BatchRecordIfc) bool {
+	_, ok := records[0].(*as.BatchWrite)
+	return ok
+}
+
+func TestZombie(t *testing.T) { pass(t, checkZombie) }
+
+// checkWorkerCrash is the suite's check of power loss, with the worker being
+// what stops at each write of a record, and the server keeping what it has.
+func checkWorkerCrash(tb conformance.TB, hs ...func(*hooks)) {
+	var place func(tb conformance.TB, srv *asfake.Server) conformance.StorePlace
+	place = func(tb conformance.TB, srv *asfake.Server) conformance.StorePlace {
+		return conformance.StorePlace{
+			Open:    func() (store.Store, error) { return openWith(config(srv.Addr()), hs...) },
+			OnWrite: srv.OnWrite,
+			Crash: func(uint64) conformance.StorePlace {
+				c, err := srv.CloneInHook()
+				if err != nil {
+					tb.Fatalf("%v", err)
+				}
+				tb.Cleanup(c.Close)
+				return place(tb, c)
+			},
+		}
+	}
+	runCheck(tb, "crash/power-loss", conformance.StoreFactory{
+		Name: "aerospike, workers crash",
+		Can:  append(fakeFactory().Can, conformance.SurvivesPowerLoss),
+		New:  func(tb conformance.TB) conformance.StorePlace { return place(tb, startFake(tb, asfake.Options{})) },
+	})
+}
+
+func runCheck(tb conformance.TB, name string, f conformance.StoreFactory) {
+	tb.Helper()
+	for _, c := range conformance.StoreChecks() {
+		if c.Name == name {
+			c.Run(tb, f)
+			return
+		}
+	}
+	tb.Fatalf("the suite has no check %q", name)
+}
+
+// checkScanBeside overwrites everything many times while a scan is on its way.
+func checkScanBeside(tb conformance.TB, hs ...func(*hooks)) {
+	srv := startFake(tb, asfake.Options{})
+	h := history{seed: 4, spaces: []store.Space{{Table: "a"}}, keys: 200, ops: 400}
+	s := openStore(tb, config(srv.Addr()), hs...)
+	rs, _ := h.open(tb, s, 1)
+	h.run(tb, s, 1, 1, 1)
+	want, n := h.at(1, 0), 0
+	for e, err := range rs[0].Scan(nil, nil) {
+		if err != nil {
+			tb.Fatalf("after %d of %d entries: %v", n, len(want), err)
+		}
+		if want[string(e.Key)] != string(e.Value) {
+			tb.Fatalf("%q is %q, was %q when the scan began", e.Key, e.Value, want[string(e.Key)])
+		}
+		if n++; n == 1 {
+			h.run(tb, s, 1, 2, 12)
+		}
+	}
+	if n != len(want) {
+		tb.Fatalf("%d entries, want %d", n, len(want))
+	}
+	h.holds(tb, rs[0], 12, 0)
+}
+
+func TestScanBeside(t *testing.T) { pass(t, checkScanBeside) }
+
+func TestWorkerCrash(t *testing.T) { pass(t, checkWorkerCrash) }
