@@ -42,8 +42,12 @@ need = $(if $(strip $(1)),,$(error no packages for this target))
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# The flights example with the store that STORE names.
+FLIGHTS = ./examples/flights$(if $(filter rocksdb aerospike,$(STORE)),-stores)
+
 demo: ## run the flights example against a development broker and verify it (KILLS, WORKERS, BROKERS, STORE, SEED)
-	$(GO) run ./examples/flights demo --kills $(KILLS) --workers $(WORKERS) $(call flag,brokers,$(BROKERS)) $(call flag,store,$(STORE)) $(call flag,seed,$(SEED))
+	$(if $(HAVE_ROCKSDB),,$(if $(filter rocksdb,$(STORE)),$(error STORE=rocksdb needs the headers of RocksDB, rocksdb/c.h: install them (Debian: apt-get install librocksdb-dev))))
+	$(GO) run $(if $(filter rocksdb,$(STORE)),-tags rocksdb) $(FLIGHTS) demo --kills $(KILLS) --workers $(WORKERS) $(call flag,brokers,$(BROKERS)) $(call flag,store,$(STORE)) $(call flag,seed,$(SEED))
 
 test: ## test all modules with the race detector
 	$(call gotest,$(addsuffix /...,$(modules)))

@@ -9,11 +9,6 @@
 // and what every application can do: topology, topics, table, send, reset.
 package main
 
-import (
-	"github.com/weirstream/weir/runtime/cli"
-)
+import "github.com/weirstream/weir/examples/flights/app"
 
-func main() {
-	a := newApplication()
-	cli.Main(a.App, cli.With(a.loadCommand(), a.verifyCommand(), a.demoCommand()))
-}
+func main() { app.Main() }

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -95,6 +95,8 @@ type demo struct {
 	x    *expectation
 	tr   runtime.Transport
 	crew *crew
+	// env is added to the environment of the workers.
+	env []string
 }
 
 // demo does everything and cleans up; what went wrong stays to be looked at.
@@ -146,6 +148,14 @@ func (d *demo) run(ctx context.Context) (*comparison, error) {
 		return nil, err
 	}
 	defer closing(d.e, d.tr)
+	if prepare := d.a.prepare[d.o.store]; prepare != nil {
+		env, stop, err := prepare()
+		if err != nil {
+			return nil, fmt.Errorf("preparing the %s store: %w", d.o.store, err)
+		}
+		defer stop()
+		d.env = env
+	}
 	if !d.own {
 		if err := d.makeRoom(ctx); err != nil {
 			return nil, err

@@ -1,10 +1,9 @@
-package main
+package app
 
 import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
-	_ "embed" // for the data
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -12,13 +11,9 @@ import (
 	"os"
 	"strconv"
 	"time"
+
+	"github.com/weirstream/weir/examples/flights/data"
 )
-
-//go:embed data/flights-200k.csv.gz
-var shippedFlights []byte
-
-//go:embed data/airports.csv
-var shippedAirports []byte
 
 // A row is one line of the flights file.
 type row struct {
@@ -67,7 +62,7 @@ func decompress(f io.ReadCloser) (io.ReadCloser, error) {
 
 // readFlights calls got with each flight of a file, one at a time.
 func readFlights(path string, got func(r row) error) error {
-	return readCSV(path, shippedFlights, []string{"date", "origin", "destination", "delay", "distance"}, func(f []string) error {
+	return readCSV(path, data.Flights, []string{"date", "origin", "destination", "delay", "distance"}, func(f []string) error {
 		r, err := parseFlight(f)
 		if err != nil {
 			return err
@@ -95,7 +90,7 @@ func parseFlight(f []string) (r row, err error) {
 
 // readAirports calls got with each airport of a file.
 func readAirports(path string, got func(iata string, a Airport) error) error {
-	return readCSV(path, shippedAirports, []string{"iata", "name", "city", "state"}, func(f []string) error {
+	return readCSV(path, data.Airports, []string{"iata", "name", "city", "state"}, func(f []string) error {
 		if f[0] == "" {
 			return errors.New("iata is empty")
 		}

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"bufio"
@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"github.com/weirstream/weir/examples/flights/data"
 	"io"
 	"net"
 	"strings"
@@ -97,7 +98,7 @@ func (b *bench) worker() (stop func()) {
 // given.
 func someFlights(t *testing.T, n int, more ...string) string {
 	t.Helper()
-	f, err := open("", shippedFlights)
+	f, err := open("", data.Flights)
 	if err != nil {
 		t.Fatal(err)
 	}

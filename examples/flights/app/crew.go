@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"context"
@@ -73,6 +73,7 @@ func (c *crew) launch(p *process) error {
 		"--state-dir", p.stateDir, "--session-timeout", c.d.o.session.String(),
 		"--rebalance-timeout", rebalance.String())
 	p.cmd.Stdout, p.cmd.Stderr = log, log
+	p.cmd.Env = append(os.Environ(), c.d.env...)
 	ownGroup(p.cmd)
 	p.exited = make(chan struct{})
 	p.expected = false

@@ -1,4 +1,4 @@
-package main
+package app
 
 import (
 	"time"
@@ -64,6 +64,8 @@ type application struct {
 	*weir.App
 	flights  *weir.Topic[string, Flight]
 	airports *weir.Topic[string, Airport]
+	// prepare holds what stores need before a demo, by name.
+	prepare map[string]func() (env []string, stop func(), err error)
 }
 
 // newApplication declares the application.
