@@ -46,7 +46,7 @@ func (b *build) log(tp TP, round int64, key, value string) *build {
 
 // send adds a round that sends records to out0, and returns its number.
 func (b *build) send(worker string, offset, time int64, records ...Record) int64 {
-	return b.h.addRound(Event{Kind: Sent, Worker: worker, Records: records, Offsets: []Offset{{TP: in0, At: offset, Metadata: fmt.Sprintf("weir1:%d", time)}}})
+	return b.h.Add(Event{Kind: Sent, Worker: worker, Records: records, Offsets: []Offset{{TP: in0, At: offset, Metadata: fmt.Sprintf("weir1:%d", time)}}})
 }
 
 func (b *build) decide(round int64, outcome string) *build {

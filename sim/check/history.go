@@ -141,15 +141,26 @@ type Entry struct {
 // goroutines at once; everything else is for the time after.
 type History struct {
 	Events []Event
+	// Forward, when set, is given each event instead of keeping it, by one
+	// goroutine at a time, and returns its number: for a worker process whose
+	// history must outlive it. It is set before the history is used.
+	Forward func(Event) int64
 
 	mu sync.Mutex
 }
 
-// Add notes an event and returns its number, from 1.
+// Add notes an event and returns its number, from 1, which is that of the
+// round for Sent.
 func (h *History) Add(e Event) int64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.Forward != nil {
+		return h.Forward(e)
+	}
 	e.N, e.At = int64(len(h.Events)+1), time.Now().UnixMilli()
+	if e.Kind == Sent {
+		e.Round = e.N
+	}
 	h.Events = append(h.Events, e)
 	return e.N
 }

@@ -96,7 +96,7 @@ func (p *producer) Commit(ctx context.Context, c runtime.Commit) runtime.Result 
 		e.Offsets = append(e.Offsets, Offset{TP: tp, At: o.At, Metadata: o.Metadata})
 	}
 	slices.SortFunc(e.Offsets, func(a, b Offset) int { return a.TP.Compare(b.TP) })
-	id := h.addRound(e)
+	id := h.Add(e)
 	for _, m := range mark {
 		m.Value = binary.AppendVarint(nil, id)
 	}
@@ -104,15 +104,6 @@ func (p *producer) Commit(ctx context.Context, c runtime.Commit) runtime.Result 
 	res := p.Producer.Commit(ctx, c)
 	h.Add(Event{Kind: Decided, Worker: p.t.worker, Round: id, Outcome: res.Outcome.String()})
 	return res
-}
-
-// addRound adds a Sent event, whose number is that of its round.
-func (h *History) addRound(e Event) int64 {
-	n := h.Add(e)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.Events[n-1].Round = n
-	return n
 }
 
 // Store records what a worker finds in a store.
