@@ -10,6 +10,7 @@ BROKERS ?=
 STORE   ?=
 SEED    ?=
 CHECKS  ?= 10000
+FOR     ?= 10m
 # With COUNTS=file test targets print less and append what ran to the file.
 COUNTS  ?=
 
@@ -37,7 +38,7 @@ gotest = $(GO) test -race $(if $(COUNTS),-json) $(1) $(if $(COUNTS),| $(GO) run 
 # need stops with a message when there are no packages to test.
 need = $(if $(strip $(1)),,$(error no packages for this target))
 
-.PHONY: help demo test sim conformance integration bench lint generate fmt ci
+.PHONY: help demo test sim conformance integration chaos bench lint generate fmt ci
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,9 +61,14 @@ conformance: ## run the conformance suites against every store and transport
 	$(call need,$(call all_of,conformance stores transports))
 	$(call gotest,-count=1 $(call all_of,conformance stores transports))
 
-integration: ## run the tests that need real servers (BROKERS)
-	$(call need,$(wildcard integration))
-	WEIR_BROKERS='$(BROKERS)' $(call gotest,-count=1 -timeout 30m $(call all_of,integration))
+integration: COUNTS := $(or $(COUNTS),$(shell mktemp))
+integration: ## run the tests that need real servers and list those not run (BROKERS, or containers, or WEIR_KAFKA_JARS=1)
+	WEIR_KAFKA_BROKERS='$(or $(BROKERS),$(WEIR_KAFKA_BROKERS))' $(call gotest,-count=1 -timeout 30m ./integration/...)
+	@! grep -q '^skip ' $(COUNTS) || { echo "not run here:"; sed -n 's/^skip /  /p' $(COUNTS) | sort -u; }
+
+chaos: ## hurt three brokers and the workers of the torture application (FOR, SEED; WEIR_KAFKA_JARS)
+	@$(GO) build -o $(BIN)/chaos ./integration/cmd/chaos
+	@WEIR_KAFKA_JARS=$${WEIR_KAFKA_JARS:-1} $(BIN)/chaos --for $(FOR) $(call flag,seed,$(SEED))
 
 bench: ## compare weir with a raw consumer (BROKERS, STORE)
 	$(GO) run ./tools/bench $(call flag,brokers,$(BROKERS)) $(call flag,store,$(STORE))

@@ -1,0 +1,266 @@
+// Package chaos runs the torture application of the simulator on real brokers,
+// kills workers and brokers, cuts networks, and has the history of it all
+// checked by the simulator's checkers.
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/weirstream/weir/core/topology"
+	"github.com/weirstream/weir/integration/broker"
+	"github.com/weirstream/weir/sim/check"
+	"github.com/weirstream/weir/sim/cluster"
+	"github.com/weirstream/weir/sim/cluster/torture"
+)
+
+// Timeouts of the workers: short, so that much happens.
+const (
+	session        = 6 * time.Second
+	rebalance      = 15 * time.Second
+	txnTimeout     = 10 * time.Second
+	requestTimeout = 5 * time.Second
+	patience       = 2 * time.Minute
+	partitions     = 4
+)
+
+// A Config says what to run.
+type Config struct {
+	// Cluster is what can be hurt. Nil uses Brokers, and kills workers only.
+	Cluster *broker.Cluster
+	Brokers []string
+	// Loopback refuses to dial anything but 127.0.0.1.
+	Loopback bool
+	// Dir keeps logs, state and the history. Required.
+	Dir string
+	// For is how long there are faults; default 1 minute.
+	For time.Duration
+	// Workers; default 2.
+	Workers int
+	// Rate is input records a second; default 50.
+	Rate int
+	// Pause is the longest time between two faults; default 10 s.
+	Pause time.Duration
+	// Seed of the faults and the input.
+	Seed uint64
+	// Out receives one line for each fault; nil discards them.
+	Out io.Writer
+}
+
+// A Result is what happened.
+type Result struct {
+	Kills, BrokerKills, Stops, Cuts int
+	// Rebalances counts bursts of assignments with a second of rest before.
+	Rebalances int
+	// Ended is how many workers ended by themselves.
+	Ended      int
+	Records    int // of the input
+	Events     int
+	Violations []check.Violation
+}
+
+func (r *Result) String() string {
+	return fmt.Sprintf("chaos: kills=%d broker-kills=%d broker-stops=%d partitions=%d rebalances=%d records=%d violations=%d",
+		r.Kills, r.BrokerKills, r.Stops, r.Cuts, r.Rebalances, r.Records, len(r.Violations))
+}
+
+// A run is one run.
+type run struct {
+	Result
+	cfg     Config
+	rng     *rand.Rand
+	brokers []string
+	h       *check.History
+	top     *topology.Topology
+	c       cluster.Config
+	cl      *kgo.Client
+	adm     *kadm.Client
+	workers []*process
+	ended   int
+
+	mu       sync.Mutex
+	assigned time.Time
+}
+
+// Run runs everything once.
+func Run(ctx context.Context, cfg Config) (*Result, error) {
+	def := func(n *int, to int) {
+		if *n == 0 {
+			*n = to
+		}
+	}
+	def(&cfg.Workers, 2)
+	def(&cfg.Rate, 50)
+	if cfg.For == 0 {
+		cfg.For = time.Minute
+	}
+	if cfg.Pause == 0 {
+		cfg.Pause = 10 * time.Second
+	}
+	if cfg.Out == nil {
+		cfg.Out = io.Discard
+	}
+	r := &run{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 1)), h: &check.History{}, c: torture.Config(), brokers: cfg.Brokers}
+	inner := cfg.Brokers
+	if cfg.Cluster != nil {
+		r.brokers, inner = cfg.Cluster.Brokers(), cfg.Cluster.Inner()
+	}
+	opts := []kgo.Opt{kgo.SeedBrokers(inner...), kgo.RecordRetries(1000), kgo.ProducerLinger(0)}
+	if cfg.Loopback {
+		opts = append(opts, kgo.Dialer(broker.Loopback))
+	}
+	var err error
+	if r.top, err = torture.New(nil).Build(); err != nil {
+		return nil, err
+	}
+	if r.cl, err = kgo.NewClient(opts...); err != nil {
+		return nil, err
+	}
+	defer r.cl.Close()
+	r.adm = kadm.NewClient(r.cl)
+	defer r.killAll()
+	err = r.live(ctx)
+	return &r.Result, errors.Join(err, r.save())
+}
+
+// save writes the history, for weir check.
+func (r *run) save() error {
+	f, err := os.Create(filepath.Join(r.cfg.Dir, "history.jsonl"))
+	if err != nil {
+		return err
+	}
+	return errors.Join(r.h.Write(f), f.Close())
+}
+
+func (r *run) sayf(format string, args ...any) { fmt.Fprintf(r.cfg.Out, format+"\n", args...) }
+
+// assignment counts rebalances.
+func (r *run) assignment() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if time.Since(r.assigned) > time.Second {
+		r.Rebalances++
+	}
+	r.assigned = time.Now()
+}
+
+func (r *run) live(ctx context.Context) error {
+	if err := r.createTopics(ctx); err != nil {
+		return err
+	}
+	if err := r.send(ctx, r.c.Before); err != nil {
+		return err
+	}
+	for i := range r.cfg.Workers {
+		name := fmt.Sprintf("w%d", i)
+		p := &process{r: r, name: name, dir: filepath.Join(r.cfg.Dir, name)}
+		r.workers = append(r.workers, p)
+		if err := p.start(); err != nil {
+			return err
+		}
+	}
+	faults, stop := context.WithTimeout(ctx, r.cfg.For)
+	defer stop()
+	loaded := make(chan error, 1)
+	go func() { loaded <- r.load(faults, ctx) }()
+	err := r.hurt(faults)
+	if err = errors.Join(err, <-loaded); err != nil {
+		return err
+	}
+	return r.finish(ctx)
+}
+
+// load sends input until the faults end.
+func (r *run) load(until, ctx context.Context) error {
+	rng := rand.New(rand.NewPCG(r.cfg.Seed, 2))
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for i := 0; ; {
+		var batch []cluster.Input
+		for range r.cfg.Rate {
+			batch = append(batch, r.c.Load(rng, i))
+			i++
+		}
+		if err := r.send(ctx, batch); err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-until.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// send writes inputs until they are acknowledged, some perhaps twice: what is
+// in the log counts.
+func (r *run) send(ctx context.Context, inputs []cluster.Input) error {
+	for len(inputs) > 0 {
+		var rs []*kgo.Record
+		for _, in := range inputs {
+			rs = append(rs, &kgo.Record{Topic: in.Topic, Key: in.Key, Value: in.Value, Timestamp: time.UnixMilli(in.Time)})
+		}
+		inputs = nil
+		for _, res := range r.cl.ProduceSync(ctx, rs...) {
+			if res.Err == nil {
+				r.Records++
+				continue
+			}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			inputs = append(inputs, cluster.Input{Topic: res.Record.Topic, Key: res.Record.Key, Value: res.Record.Value, Time: res.Record.Timestamp.UnixMilli()})
+		}
+	}
+	return nil
+}
+
+func (r *run) createTopics(ctx context.Context) error {
+	forever := "-1"
+	for name, t := range r.top.Topics {
+		if t.Kind != topology.External {
+			continue
+		}
+		n := int32(partitions)
+		if own, ok := r.c.TopicPartitions[name]; ok {
+			n = own
+		}
+		// Event time is old: nothing may be deleted by age.
+		res, err := r.adm.CreateTopic(ctx, n, -1, map[string]*string{"retention.ms": &forever}, name)
+		if err = errors.Join(err, res.Err); err != nil {
+			return fmt.Errorf("creating topic %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// killAll ends what a run that failed leaves behind.
+func (r *run) killAll() {
+	for _, p := range r.workers {
+		if p.cmd != nil && p.cmd.Process != nil {
+			_ = p.cmd.Process.Kill()
+		}
+	}
+}
+
+// pause waits; it reports whether there is time left.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
