@@ -122,7 +122,7 @@ func FindJars() (string, error) {
 		}
 		dir = filepath.Join(cache, "weir", "kafka-4.3.1")
 	}
-	if _, err := os.Stat(filepath.Join(dir, ".complete")); err != nil {
+	if _, err := os.Stat(filepath.Join(dir, ".complete")); err != nil { //nolint:gosec // the user names the directory
 		return "", fmt.Errorf("there are no jars in %s: run integration/scripts/kafka-fetch.sh", dir)
 	}
 	return dir, nil
@@ -136,11 +136,11 @@ func freePorts(n int) ([]int, error) {
 	var ls []net.Listener
 	defer func() {
 		for _, l := range ls {
-			l.Close()
+			_ = l.Close()
 		}
 	}()
 	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
 		}

@@ -77,7 +77,7 @@ func (n *Node) java(ctx context.Context, heap, class string, args ...string) *ex
 		"-Dlog4j2.configurationFile=file:" + filepath.Join(n.dir, "log4j2.properties"),
 		"-cp", filepath.Join(n.jars, "libs", "*"), class,
 	}, args...)
-	cmd := exec.CommandContext(ctx, "java", all...)
+	cmd := exec.CommandContext(ctx, "java", all...) //nolint:gosec // the arguments are ours
 	// An interrupt from the keyboard is for the test, which then kills it.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	return cmd

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"net"
 	"sync"
 )
@@ -16,7 +17,7 @@ type proxy struct {
 }
 
 func newProxy(target string) (*proxy, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
@@ -49,14 +50,14 @@ func (p *proxy) add(c net.Conn) bool {
 }
 
 func (p *proxy) remove(c net.Conn) {
-	c.Close()
+	_ = c.Close()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.conns, c)
 }
 
 func (p *proxy) serve(c net.Conn) {
-	b, err := net.Dial("tcp", p.target)
+	b, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", p.target)
 	if err != nil {
 		p.remove(c)
 		return
@@ -112,7 +113,7 @@ func (p *proxy) setCut(cut bool) {
 }
 
 func (p *proxy) close() {
-	p.l.Close()
+	_ = p.l.Close()
 	p.setCut(true)
 	p.setCut(false)
 }

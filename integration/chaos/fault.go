@@ -44,7 +44,7 @@ func (r *run) hurt(ctx context.Context) error {
 	return nil
 }
 
-func (r *run) note(format string, args ...any) {
+func (r *run) notef(format string, args ...any) {
 	text := time.Now().UTC().Format("15:04:05 ") + sprintf(format, args...)
 	r.h.Add(check.Event{Kind: check.Fault, Note: text})
 	r.sayf("%s", text)
@@ -56,7 +56,7 @@ func (r *run) killWorker(ctx context.Context) error {
 	if err := p.died(); err != nil {
 		return err
 	}
-	r.note("SIGKILL %s, down for %v, empty disk: %t", p.life, down.Round(time.Millisecond), empty)
+	r.notef("SIGKILL %s, down for %v, empty disk: %t", p.life, down.Round(time.Millisecond), empty)
 	p.kill("SIGKILL")
 	r.Kills++
 	if empty {
@@ -71,7 +71,7 @@ func (r *run) killWorker(ctx context.Context) error {
 func (r *run) killBroker(ctx context.Context) error {
 	i := r.rng.IntN(len(r.cfg.Cluster.Nodes))
 	n, down := r.cfg.Cluster.Nodes[i], r.between(0, 10*time.Second)
-	r.note("SIGKILL broker %d, down for %v", i+1, down.Round(time.Millisecond))
+	r.notef("SIGKILL broker %d, down for %v", i+1, down.Round(time.Millisecond))
 	n.Kill()
 	r.BrokerKills++
 	pause(ctx, down)
@@ -87,7 +87,7 @@ func (r *run) killBroker(ctx context.Context) error {
 func (r *run) stopBroker(ctx context.Context) error {
 	i := r.rng.IntN(len(r.cfg.Cluster.Nodes))
 	n, down := r.cfg.Cluster.Nodes[i], r.between(500*time.Millisecond, 12*time.Second)
-	r.note("SIGSTOP broker %d for %v", i+1, down.Round(time.Millisecond))
+	r.notef("SIGSTOP broker %d for %v", i+1, down.Round(time.Millisecond))
 	if err := n.Pause(); err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (r *run) stopBroker(ctx context.Context) error {
 func (r *run) cut(ctx context.Context) {
 	i := r.rng.IntN(len(r.cfg.Cluster.Nodes))
 	n, down := r.cfg.Cluster.Nodes[i], r.between(500*time.Millisecond, 15*time.Second)
-	r.note("no network between workers and broker %d for %v", i+1, down.Round(time.Millisecond))
+	r.notef("no network between workers and broker %d for %v", i+1, down.Round(time.Millisecond))
 	n.Cut()
 	r.Cuts++
 	pause(ctx, down)

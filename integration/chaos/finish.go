@@ -39,7 +39,7 @@ func (r *run) finish(ctx context.Context) error {
 			break
 		}
 		if time.Since(healed) > patience {
-			r.note("left over: %s (%v)", left, err)
+			r.notef("left over: %s (%v)", left, err)
 			break
 		}
 		if !pause(ctx, 500*time.Millisecond) {

@@ -2,7 +2,9 @@ package chaos
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,21 +17,19 @@ import (
 
 // A process is a place where one worker after the other lives.
 type process struct {
-	r      *run
-	name   string
-	dir    string
-	lives  int
-	life   string
-	cmd    *exec.Cmd
-	ended  chan error
-	killed bool
+	r     *run
+	name  string
+	dir   string
+	lives int
+	life  string
+	cmd   *exec.Cmd
+	ended chan error
 }
 
 // start begins a life.
 func (p *process) start() error {
 	p.lives++
 	p.life = fmt.Sprintf("%s.%d", p.name, p.lives)
-	p.killed = false
 	text, err := json.Marshal(order{Brokers: p.r.brokers, Dir: p.dir, Instance: p.name, Life: p.life, Loopback: p.r.cfg.Loopback})
 	if err != nil {
 		return err
@@ -51,16 +51,14 @@ func (p *process) start() error {
 		return err
 	}
 	defer log.Close()
-	p.cmd = exec.Command(exe)
+	p.cmd = exec.CommandContext(context.Background(), exe) //nolint:gosec // it is this program
 	p.cmd.Env = append(os.Environ(), workerVariable+"="+string(text))
 	p.cmd.Stdout, p.cmd.Stderr = log, log
 	p.cmd.ExtraFiles = []*os.File{eventsOut, numbersIn}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.r.h.Add(check.Event{Kind: check.Started, Worker: p.life})
 	err = p.cmd.Start()
-	eventsOut.Close()
-	numbersIn.Close()
-	if err != nil {
+	if err := errors.Join(err, eventsOut.Close(), numbersIn.Close()); err != nil {
 		return fmt.Errorf("starting %s: %w", p.name, err)
 	}
 	listened := make(chan struct{})
@@ -90,7 +88,7 @@ func (r *run) listen(events, numbers *os.File, done chan struct{}) {
 		if e.Kind == check.Assigned {
 			r.assignment()
 		}
-		if out.Encode(r.h.Add(e)) != nil {
+		if err := out.Encode(r.h.Add(e)); err != nil {
 			return
 		}
 	}
@@ -98,9 +96,10 @@ func (r *run) listen(events, numbers *os.File, done chan struct{}) {
 
 // kill sends SIGKILL.
 func (p *process) kill(why string) {
-	p.killed = true
 	_ = p.cmd.Process.Kill()
-	<-p.ended
+	if err := <-p.ended; err == nil {
+		why += ", but it had ended well"
+	}
 	p.r.h.Add(check.Event{Kind: check.Crashed, Worker: p.life, Note: why})
 }
 
@@ -132,6 +131,7 @@ func (p *process) stop(limit time.Duration) {
 		p.r.h.Add(e)
 	case <-t.C: // L5 sees that it did not stop
 		_ = p.cmd.Process.Signal(syscall.SIGQUIT)
-		<-p.ended
+		err := <-p.ended
+		p.r.sayf("%s did not stop: %v", p.life, err)
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/weirstream/weir/core/store"
 	"github.com/weirstream/weir/integration/broker"
 	"github.com/weirstream/weir/runtime"
 	"github.com/weirstream/weir/sim/check"
@@ -27,11 +26,11 @@ const workerVariable = "WEIR_CHAOS_WORKER"
 
 // An order is what a worker is told.
 type order struct {
-	Brokers  []string
-	Dir      string
-	Instance string
-	Life     string // names this life in the history
-	Loopback bool
+	Brokers  []string `json:"brokers"`
+	Dir      string   `json:"dir"`
+	Instance string   `json:"instance"`
+	Life     string   `json:"life"` // names this life in the history
+	Loopback bool     `json:"loopback"`
 }
 
 // Worker runs a worker and does not return, when this process was started to
@@ -77,8 +76,8 @@ func (o *order) work() (err error) {
 	if err != nil {
 		return err
 	}
-	defer tr.Close()
-	var s store.Store = check.Store(disk, o.Life, h)
+	defer func() { err = errors.Join(err, tr.Close()) }()
+	s := check.Store(disk, o.Life, h)
 	w, err := runtime.New(runtime.Config{
 		Topology: top, Transport: check.Transport(tr, o.Life, h), Store: s, Instance: o.Instance,
 		Lanes: 2, CommitInterval: 200 * time.Millisecond, CommitTimeout: 20 * time.Second,

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -52,7 +53,7 @@ func run(cfg chaos.Config, nodes int) (*chaos.Result, error) {
 		return nil, err
 	}
 	res, err := chaos.Run(ctx, cfg)
-	cfg.Cluster.Close()
+	err = errors.Join(err, cfg.Cluster.Close())
 	if err == nil && len(res.Violations) == 0 {
 		err = os.RemoveAll(dir)
 	}
