@@ -11,6 +11,8 @@ STORE   ?=
 SEED    ?=
 CHECKS  ?= 10000
 FOR     ?= 10m
+# The image that make integration starts where no brokers or jars are named.
+WEIR_KAFKA_IMAGE ?= apache/kafka:4.3.1
 # With COUNTS=file test targets print less and append what ran to the file.
 COUNTS  ?=
 
@@ -63,7 +65,7 @@ conformance: ## run the conformance suites against every store and transport
 
 integration: COUNTS := $(or $(COUNTS),$(shell mktemp))
 integration: ## run the tests that need real servers and list those not run (BROKERS, or containers, or WEIR_KAFKA_JARS=1)
-	WEIR_KAFKA_BROKERS='$(or $(BROKERS),$(WEIR_KAFKA_BROKERS))' $(call gotest,-count=1 -timeout 30m ./integration/...)
+	WEIR_KAFKA_IMAGE='$(WEIR_KAFKA_IMAGE)' WEIR_KAFKA_BROKERS='$(or $(BROKERS),$(WEIR_KAFKA_BROKERS))' $(call gotest,-count=1 -timeout 30m ./integration/...)
 	@! grep -q '^skip ' $(COUNTS) || { echo "not run here:"; sed -n 's/^skip /  /p' $(COUNTS) | sort -u; }
 
 chaos: ## hurt three brokers and the workers of the torture application (FOR, SEED; WEIR_KAFKA_JARS)

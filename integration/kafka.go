@@ -15,11 +15,11 @@ import (
 	"github.com/weirstream/weir/integration/broker"
 )
 
-// defaultImage is what WEIR_KAFKA_IMAGE is by default.
-const defaultImage = "apache/kafka:4.3.1"
-
 // Kafka returns the addresses of brokers to test on, and whether they are on
-// this machine. It skips the test, with what is missing, where there are none.
+// this machine: those of WEIR_KAFKA_BROKERS, or one from the jars of
+// WEIR_KAFKA_JARS, or a container of WEIR_KAFKA_IMAGE. It skips the test, with
+// what is missing, where none of them is set: `make integration` sets them, a
+// plain `go test` starts no server.
 func Kafka(t *testing.T) (brokers []string, loopback bool) {
 	t.Helper()
 	if named := os.Getenv("WEIR_KAFKA_BROKERS"); named != "" {
@@ -30,9 +30,13 @@ func Kafka(t *testing.T) (brokers []string, loopback bool) {
 	if os.Getenv("WEIR_KAFKA_JARS") != "" {
 		return JarKafka(t, 1).Brokers(), true
 	}
-	addr, err := container(ctx, t)
+	image := os.Getenv("WEIR_KAFKA_IMAGE")
+	if image == "" {
+		t.Skip("no Kafka: WEIR_KAFKA_BROKERS, WEIR_KAFKA_JARS and WEIR_KAFKA_IMAGE are not set; make integration sets what it finds")
+	}
+	addr, err := container(ctx, t, image)
 	if errors.Is(err, errNoEngine) {
-		t.Skipf("no Kafka: WEIR_KAFKA_BROKERS is not set, no Docker engine answers (%v), and WEIR_KAFKA_JARS is not set", err)
+		t.Skipf("no Kafka: no Docker engine answers (%v), and WEIR_KAFKA_BROKERS and WEIR_KAFKA_JARS are not set", err)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +66,7 @@ var errNoEngine = errors.New("no container engine")
 const script = "/tmp/weir-start.sh"
 
 // container starts a broker in a container.
-func container(ctx context.Context, t *testing.T) (string, error) {
+func container(ctx context.Context, t *testing.T, image string) (string, error) {
 	t.Helper()
 	p, err := testcontainers.NewDockerProvider()
 	if err == nil {
@@ -70,10 +74,6 @@ func container(ctx context.Context, t *testing.T) (string, error) {
 	}
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", errNoEngine, err)
-	}
-	image := os.Getenv("WEIR_KAFKA_IMAGE")
-	if image == "" {
-		image = defaultImage
 	}
 	started := testcontainers.ContainerLifecycleHooks{PostStarts: []testcontainers.ContainerHook{
 		func(ctx context.Context, c testcontainers.Container) error {
