@@ -10,6 +10,6 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newDev(), newSim())
+	root.AddCommand(newDev(), newSim(), newCheck())
 	return root
 }
