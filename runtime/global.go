@@ -28,9 +28,18 @@ type globalTable struct {
 	table  *topology.Table
 	space  store.Space
 	reader store.Reader
+	// next is the offset to read next in each partition: what lies before is
+	// in the store.
 	next   map[record.TopicPartition]int64
 	target map[record.TopicPartition]int64
+	// unsound names partitions that were cut off under the table, which may
+	// hold rows that are gone. It is rebuilt at the next start.
+	unsound map[record.TopicPartition]bool
 }
+
+// unsoundAt is the offset that stands in the position for an unsound
+// partition: it lies before every log.
+const unsoundAt = -1
 
 // openGlobals brings all global tables up to what their topics held when it
 // was called, then follows them until ctx ends.
@@ -69,7 +78,11 @@ func (g *globals) readers() map[string]store.Reader {
 
 // open finds where to read on, or empties what does not fit the topic.
 func (g *globals) open(ctx context.Context, t *topology.Table, partitions int32) (*globalTable, error) {
-	gt := &globalTable{table: t, space: store.Space{Table: t.Name}, next: make(map[record.TopicPartition]int64), target: make(map[record.TopicPartition]int64)}
+	gt := &globalTable{
+		table: t, space: store.Space{Table: t.Name},
+		next: make(map[record.TopicPartition]int64), target: make(map[record.TopicPartition]int64),
+		unsound: make(map[record.TopicPartition]bool),
+	}
 	var parts []record.TopicPartition
 	for p := range partitions {
 		parts = append(parts, record.TopicPartition{Topic: t.Source, Partition: p})
@@ -92,6 +105,9 @@ func (g *globals) open(ctx context.Context, t *topology.Table, partitions int32)
 		off, had := at[tp]
 		plan := changelog.NewPlan(changelog.Log{Space: gt.space, TP: tp, Start: ranges[tp].Start, End: ranges[tp].End,
 			Position: store.Position{Changelog: off, Exists: had}})
+		if plan.Drop {
+			g.cfg.Logger.Warn("rebuilding a global table from its topic", "table", t.Name, "reason", plan.Reason)
+		}
 		drop = drop || plan.Drop
 		gt.next[tp], gt.target[tp] = plan.From, plan.To
 	}
@@ -120,18 +136,24 @@ func (gt *globalTable) behind() bool {
 	return false
 }
 
-// follow reads while on says so.
+// follow reads while on says so. After an error gt.next is where the store
+// is, and the fetcher has to be set there before it is polled again.
 func (g *globals) follow(ctx context.Context, gt *globalTable, f Fetcher, on func() bool) error {
 	var batch store.Batch
 	for on() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		for _, b := range f.Poll(ctx, 0) {
+		batches := f.Poll(ctx, 0)
+		if len(batches) == 0 {
+			continue
+		}
+		next := maps.Clone(gt.next)
+		p := batch.Part(gt.space, g.gen)
+		for _, b := range batches {
 			if b.Err != nil {
 				return b.Err
 			}
-			p := batch.Part(gt.space, g.gen)
 			for i := range b.Records {
 				if r := &b.Records[i]; r.Value == nil {
 					p.Delete(r.Key)
@@ -139,25 +161,28 @@ func (g *globals) follow(ctx context.Context, gt *globalTable, f Fetcher, on fun
 					p.Put(r.Key, r.Value)
 				}
 			}
-			gt.next[b.TP] = b.Next
+			next[b.TP] = b.Next
 		}
-		if batch.Empty() && len(batch.Parts()) == 0 {
-			continue
-		}
-		batch.Part(gt.space, g.gen).Position = gt.position()
+		p.Position = gt.position(next)
 		if err := g.cfg.Store.Apply(&batch); err != nil {
 			return err
 		}
+		gt.next = next
 		batch.Reset()
 	}
 	return nil
 }
 
-func (gt *globalTable) position() store.Position {
+// position describes a table that has read up to next.
+func (gt *globalTable) position(next map[record.TopicPartition]int64) store.Position {
 	pos := store.Position{StreamTime: record.NoTime, At: nowMillis(), Exists: true}
-	for p := range int32(len(gt.next)) {
+	for p := range int32(len(next)) {
 		tp := record.TopicPartition{Topic: gt.table.Source, Partition: p}
-		pos.Inputs = append(pos.Inputs, store.InputOffset{Topic: tp.Topic, Partition: p, Offset: gt.next[tp]})
+		in := store.InputOffset{Topic: tp.Topic, Partition: p, Offset: next[tp]}
+		if gt.unsound[tp] {
+			in.Offset = unsoundAt
+		}
+		pos.Inputs = append(pos.Inputs, in)
 	}
 	return pos
 }
@@ -177,7 +202,7 @@ func (g *globals) followOn(ctx context.Context, gt *globalTable, f Fetcher) {
 		if ranges, err := g.cfg.Transport.Offsets(ctx, keys(gt.next)); err == nil {
 			for tp, r := range ranges {
 				if gt.next[tp] < r.Start || gt.next[tp] > r.End {
-					gt.next[tp] = r.Start
+					gt.next[tp], gt.unsound[tp] = r.Start, true
 				}
 			}
 		}
