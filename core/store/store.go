@@ -120,8 +120,10 @@ type Entry struct {
 	Key, Value []byte
 }
 
-// A MultiReader is a Reader that can fetch many keys in one call. The core
-// uses it when it is there; remote stores should have it.
+// A MultiReader is a Reader that can fetch many keys in one call. Where it is
+// there, tasks read the entries of buffered records ahead with it once they
+// have seen that records are looked up by their keys. Stores whose reads cost
+// a round trip should have it.
 type MultiReader interface {
 	Reader
 	// GetMulti calls got once for each key, in any order, with the index of

@@ -18,11 +18,13 @@ type input struct {
 	// next is the offset of the next record to process; seen is the offset
 	// after everything that was added; committed is where an abort rewinds.
 	next, seen, committed int64
+	// ahead is the offset after the records whose entries were read ahead.
+	ahead int64
 }
 
 func (in *input) start(at int64) {
 	in.batches, in.head, in.count, in.bytes = nil, 0, 0, 0
-	in.next, in.seen, in.committed = at, at, at
+	in.next, in.seen, in.committed, in.ahead = at, at, at, at
 }
 
 // add queues what is new of rs and returns that.

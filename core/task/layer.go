@@ -10,6 +10,7 @@ type entry struct {
 	key     string
 	value   []byte
 	deleted bool
+	ahead   bool     // was read ahead and not yet asked for
 	small   [16]byte // where a value that fits has its place
 }
 

@@ -19,6 +19,7 @@ type space struct {
 	// does not change any more.
 	cur, fly, spare *layer
 	clean           *cache
+	ahead           *ahead // nil when nothing is read ahead
 	scratch         []byte
 }
 
@@ -48,10 +49,17 @@ func (s *space) lookup(key []byte) *entry {
 
 func (s *space) get(key, dst []byte) ([]byte, bool, error) {
 	if e := s.lookup(key); e != nil {
+		if e.ahead {
+			e.ahead = false
+			s.ahead.used++
+		}
 		if e.deleted {
 			return dst, false, nil
 		}
 		return append(dst, e.value...), true, nil
+	}
+	if s.ahead != nil {
+		s.ahead.missed(key)
 	}
 	n := len(dst)
 	dst, found, err := s.reader.Get(key, dst)

@@ -159,6 +159,7 @@ func (t *Task) begin(now int64, force bool) bool {
 	}
 	t.open(in.agents)
 	t.step.in, t.step.rec, t.step.phase = in, in.peek(), handling
+	t.readAhead(in)
 	if t.timerDue() {
 		t.step.phase = firing
 	}

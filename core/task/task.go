@@ -84,6 +84,9 @@ func New(cfg Config) *Task {
 	t.ctx = taskContext{Context: cfg.Context, t: t}
 	for _, name := range cfg.Sub.Stores() {
 		s := newSpace(name, cfg.Partition, topology.ChangelogTopic(cfg.Topology.App, name), cfg.Readers[name], cfg.CacheBytes)
+		if table := cfg.Topology.Tables[name]; table != nil {
+			s.ahead = newAhead(s.reader, table.Window, cfg.CacheBytes)
+		}
 		t.spaces = append(t.spaces, s)
 		t.byTable[name] = s
 	}
