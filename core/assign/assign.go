@@ -28,7 +28,8 @@ func Assign(groups []Group, partitions map[string]int32, members []Member) Plan 
 	if len(in.members) == 0 {
 		return Plan{}
 	}
-	return in.plan(in.solve())
+	to := in.solve()
+	return in.plan(to, in.replicate(to))
 }
 
 // input is a problem in canonical form: everything is ordered and numbered.
@@ -48,8 +49,8 @@ func (s span) len() int { return s.to - s.from }
 
 // A preference says that a task is tied to a member.
 type preference struct {
-	member      int
-	owned, held bool
+	member               int
+	owned, held, standby bool
 }
 
 func newInput(groups []Group, partitions map[string]int32, members []Member) *input {
@@ -98,6 +99,11 @@ func (in *input) addMembers(members []Member, taskOf func(record.TopicPartition)
 				in.tie(i, id).held = true
 			}
 		}
+		for _, t := range data.Standbys {
+			if i, ok := index[t]; ok {
+				in.tie(i, id).standby = true
+			}
+		}
 	}
 }
 
@@ -115,10 +121,12 @@ func (in *input) tie(task, member int) *preference {
 func (in *input) solve() []int {
 	tasks, subs, n := len(in.tasks), len(in.subs), len(in.members)
 	// Costs are lexicographic: any number of held tasks weighs less than one
-	// that is owned, and all of them less than one unit of balance.
+	// that has a caught-up standby, any number of those less than one that is
+	// owned, and all of them less than one unit of balance.
 	const held = 1
-	owned := int64(tasks) + 1
-	balance := int64(tasks)*(owned+held) + 1
+	caughtUp := int64(tasks) + 1
+	owned := int64(tasks)*(caughtUp+held) + 1
+	balance := int64(tasks)*(owned+caughtUp+held) + 1
 
 	taskNode := func(t int) int { return 1 + t }
 	subNode := func(s int) int { return 1 + tasks + s }
@@ -145,6 +153,9 @@ func (in *input) solve() []int {
 				}
 				if p.held {
 					cost -= held
+				}
+				if p.held && p.standby {
+					cost -= caughtUp
 				}
 				f.link(taskNode(t), shareNode(s, p.member), 1, cost)
 			}

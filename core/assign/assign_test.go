@@ -157,26 +157,30 @@ func TestPlanCountsWhatMoves(t *testing.T) {
 
 func BenchmarkAssign(b *testing.B) {
 	for _, n := range []int{10, 100, 400} {
-		b.Run(fmt.Sprint(n, "members"), func(b *testing.B) {
-			var groups []assign.Group
-			partitions := map[string]int32{}
-			for i := range 8 {
-				name := fmt.Sprint("topic", i)
-				groups = append(groups, assign.Group{Sub: name, Sources: []string{name}})
-				partitions[name] = 256
-			}
-			members := make([]assign.Member, n)
-			for i := range members {
-				members[i].ID = fmt.Sprintf("m%03d", i)
-			}
-			plan := assign.Assign(groups, partitions, members)
-			for i := range members {
-				members[i].Owned = plan.Members[i].Partitions
-			}
-			members = members[:n-n/10] // a tenth of them leave
-			for b.Loop() {
-				assign.Assign(groups, partitions, members)
-			}
-		})
+		b.Run(fmt.Sprint(n, "members"), func(b *testing.B) { benchmarkAssign(b, n, 0) })
+		b.Run(fmt.Sprint(n, "members/standbys"), func(b *testing.B) { benchmarkAssign(b, n, 1) })
+	}
+}
+
+func benchmarkAssign(b *testing.B, n, standbys int) {
+	var groups []assign.Group
+	partitions := map[string]int32{}
+	for i := range 8 {
+		name := fmt.Sprint("topic", i)
+		groups = append(groups, assign.Group{Sub: name, Sources: []string{name}, Standbys: standbys})
+		partitions[name] = 256
+	}
+	members := make([]assign.Member, n)
+	for i := range members {
+		members[i].ID = fmt.Sprintf("m%03d", i)
+	}
+	plan := assign.Assign(groups, partitions, members)
+	for i := range members {
+		members[i].Owned = plan.Members[i].Partitions
+		members[i].Data = assign.Data{Standbys: plan.Members[i].Standbys}.Encode()
+	}
+	members = members[:n-n/10] // a tenth of them leave
+	for b.Loop() {
+		assign.Assign(groups, partitions, members)
 	}
 }

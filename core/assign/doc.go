@@ -14,11 +14,19 @@
 //     one task in each sub-topology, which keeps an expensive sub-topology
 //     from piling up on one member;
 //   - sticky: among all balanced plans it is one with the fewest tasks taken
-//     from a member that owns them, and among those one with the most tasks
+//     from a member that owns them, among those one with the most tasks placed
+//     where a standby is caught up, and among those one with the most tasks
 //     placed where their state is still on disk.
 //
-// The choice is a minimum-cost flow, so that the last point is exact and not
-// a heuristic's best effort. See docs/design/assignment.md for the network.
+// Beside the tasks it places standbys, the replicas of tasks with state: for
+// each task on as many members as its group asks for, as far as there are
+// members, never two on one member and never on the one that runs the task.
+// They are as balanced as that allows, and among those placements it is one
+// that keeps the most standbys where they are, then one with the most standbys
+// where state is on disk.
+//
+// Both choices are minimum-cost flows, so that the last points are exact and
+// not a heuristic's best effort. See docs/design/assignment.md for the networks.
 //
 // The plan is the target. Under the cooperative protocol (KIP-429) a
 // partition that changes hands must first be given up; withholding it for one

@@ -115,6 +115,18 @@ func (f *flow) used(from, to int) int {
 	return n
 }
 
+// targets returns the nodes that take a unit which leaves from, in the order in
+// which they were linked.
+func (f *flow) targets(from int) []int {
+	var nodes []int
+	for _, i := range f.out[from] {
+		if i%2 == 0 && f.edges[i^1].room > 0 {
+			nodes = append(nodes, f.edges[i].to)
+		}
+	}
+	return nodes
+}
+
 // next returns the node that takes the single unit which leaves from.
 func (f *flow) next(from int) int {
 	for _, i := range f.out[from] {

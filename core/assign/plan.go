@@ -24,6 +24,8 @@ type Assignment struct {
 	Tasks []Task
 	// Partitions are the source partitions of the tasks, in order.
 	Partitions []record.TopicPartition
+	// Standbys are the tasks that it keeps a replica of, in order.
+	Standbys []Task
 }
 
 // Of returns the assignment of a member; it is empty for one the plan does
@@ -38,8 +40,9 @@ func (p Plan) Of(id string) Assignment {
 }
 
 // String lists the plan with one line for each task, in task order, so that
-// the difference between two plans is one line for each task that moved. A
-// member without tasks gets a line of its own at the end.
+// the difference between two plans is one line for each task that moved. The
+// members with a standby of the task follow its owner with a plus. A member
+// without tasks gets a line of its own at the end.
 func (p Plan) String() string {
 	type row struct {
 		task Task
@@ -47,9 +50,13 @@ func (p Plan) String() string {
 	}
 	var rows []row
 	var idle []string
+	standbys := make(map[Task]string)
 	for _, a := range p.Members {
 		for _, t := range a.Tasks {
 			rows = append(rows, row{t, a.ID})
+		}
+		for _, t := range a.Standbys {
+			standbys[t] += " +" + a.ID
 		}
 		if len(a.Tasks) == 0 {
 			idle = append(idle, a.ID)
@@ -58,7 +65,7 @@ func (p Plan) String() string {
 	slices.SortFunc(rows, func(a, b row) int { return a.task.Compare(b.task) })
 	var b strings.Builder
 	for _, r := range rows {
-		b.WriteString(r.task.String() + " " + r.id + "\n")
+		b.WriteString(r.task.String() + " " + r.id + standbys[r.task] + "\n")
 	}
 	for _, id := range idle {
 		b.WriteString("- " + id + "\n")
@@ -66,8 +73,9 @@ func (p Plan) String() string {
 	return b.String()
 }
 
-// plan expands the member of each task to a Plan.
-func (in *input) plan(to []int) Plan {
+// plan expands the member of each task, and the members of its standbys, to a
+// Plan.
+func (in *input) plan(to []int, standbys [][]int) Plan {
 	p := Plan{Members: make([]Assignment, len(in.members))}
 	for m, id := range in.members {
 		p.Members[m].ID = id
@@ -80,6 +88,9 @@ func (in *input) plan(to []int) Plan {
 				if n := in.tasks[t].Partition; n < in.partitions[topic] {
 					a.Partitions = append(a.Partitions, record.TopicPartition{Topic: topic, Partition: n})
 				}
+			}
+			for _, m := range standbys[t] {
+				p.Members[m].Standbys = append(p.Members[m].Standbys, in.tasks[t])
 			}
 			switch tie := in.tieOf(t, to[t]); {
 			case tie.owned:

@@ -34,11 +34,16 @@ func (p problem) tasks() map[assign.Task][]record.TopicPartition {
 	return out
 }
 
-// after is the problem in which the members own what the plan gave them.
+// after is the problem in which the members own and follow what the plan gave
+// them.
 func (p problem) after(plan assign.Plan) problem {
 	p.members = slices.Clone(p.members)
 	for i := range p.members {
-		p.members[i].Owned = plan.Of(p.members[i].ID).Partitions
+		a := plan.Of(p.members[i].ID)
+		p.members[i].Owned = a.Partitions
+		d, _ := assign.DecodeData(p.members[i].Data)
+		d.Standbys = a.Standbys
+		p.members[i].Data = d.Encode()
 	}
 	return p
 }
@@ -46,7 +51,7 @@ func (p problem) after(plan assign.Plan) problem {
 func drawProblem(t *rapid.T, maxSubs int, maxPartitions int32, maxMembers int) problem {
 	p := problem{partitions: map[string]int32{}}
 	for s := range rapid.IntRange(1, maxSubs).Draw(t, "subs") {
-		g := assign.Group{Sub: fmt.Sprint("s", s)}
+		g := assign.Group{Sub: fmt.Sprint("s", s), Standbys: rapid.IntRange(0, 3).Draw(t, "standbys")}
 		for i := range rapid.IntRange(1, 2).Draw(t, "sources") {
 			topic := fmt.Sprintf("t%d.%d", s, i)
 			g.Sources = append(g.Sources, topic)
@@ -62,7 +67,8 @@ func drawProblem(t *rapid.T, maxSubs int, maxPartitions int32, maxMembers int) p
 	return p
 }
 
-// drawTies gives tasks random owners and random holders of their state.
+// drawTies gives tasks random owners, random holders of their state and random
+// members with a standby.
 func drawTies(t *rapid.T, p problem) {
 	all := p.tasks()
 	for _, task := range sortedTasks(all) {
@@ -75,6 +81,9 @@ func drawTies(t *rapid.T, p problem) {
 		for _, task := range sortedTasks(all) {
 			if rapid.IntRange(0, 3).Draw(t, "holds "+task.String()) == 0 {
 				d.Tasks = append(d.Tasks, task)
+			}
+			if rapid.IntRange(0, 3).Draw(t, "follows "+task.String()) == 0 {
+				d.Standbys = append(d.Standbys, task)
 			}
 		}
 		p.members[i].Data = d.Encode()
@@ -254,7 +263,8 @@ func TestNewMemberGetsItsShare(t *testing.T) {
 }
 
 // score is what Assign maximizes among balanced assignments: owned tasks kept,
-// then tasks placed on a member that holds their state.
+// then tasks placed on a member with a caught-up standby, then on one that
+// holds their state.
 func score(p problem, tasks []assign.Task, ties []map[assign.Task]int, to []int) (int, bool) {
 	n := len(p.members)
 	total := make([]int, n)
@@ -298,6 +308,9 @@ func TestPlansAreTheBest(t *testing.T) {
 			d, _ := assign.DecodeData(p.members[m].Data)
 			for _, task := range d.Tasks {
 				ties[m][task]++
+				if slices.Contains(d.Standbys, task) {
+					ties[m][task] += 10
+				}
 			}
 		}
 		plan := p.assign()

@@ -31,14 +31,19 @@ type Group struct {
 	// Sources are the topics it reads. A topic belongs to one group; when
 	// several name it, the group with the smallest name has it.
 	Sources []string
+	// Standbys is the number of replicas that each of its tasks is to have.
+	// Zero for a sub-topology without state.
+	Standbys int
 }
 
 // normalize orders groups and sources, merges groups of one name, and leaves
 // every topic in one group only.
 func normalize(groups []Group) []Group {
 	bySub := make(map[string][]string, len(groups))
+	standbys := make(map[string]int, len(groups))
 	for _, g := range groups {
 		bySub[g.Sub] = append(bySub[g.Sub], g.Sources...)
+		standbys[g.Sub] = max(standbys[g.Sub], g.Standbys)
 	}
 	names := make([]string, 0, len(bySub))
 	for name := range bySub {
@@ -48,7 +53,7 @@ func normalize(groups []Group) []Group {
 	taken := make(map[string]bool)
 	out := make([]Group, 0, len(names))
 	for _, name := range names {
-		g := Group{Sub: name}
+		g := Group{Sub: name, Standbys: standbys[name]}
 		for _, topic := range bySub[name] {
 			if !taken[topic] {
 				taken[topic] = true
