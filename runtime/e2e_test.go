@@ -105,7 +105,7 @@ func (c *cluster) send(n int) {
 	for range n {
 		v := int64(len(c.sent))
 		c.sent = append(c.sent, v)
-		rs = append(rs, &kgo.Record{Topic: "words", Key: []byte(fmt.Sprintf("key-%d", v%37)), Value: binary.BigEndian.AppendUint64(nil, uint64(v)^(1<<63))})
+		rs = append(rs, &kgo.Record{Topic: "words", Key: []byte(fmt.Sprintf("key-%d", v%37)), Value: encoded(v)})
 	}
 	if err := c.client.ProduceSync(c.t.Context(), rs...).FirstErr(); err != nil {
 		c.t.Fatal(err)
@@ -161,7 +161,12 @@ func (n *network) sever() {
 
 func (c *cluster) start(instance string, st store.Store, g runtime.Guarantee) *member {
 	c.t.Helper()
-	top, err := words("words-app").Build()
+	return c.startApp(words("words-app"), instance, st, g)
+}
+
+func (c *cluster) startApp(app *weir.App, instance string, st store.Store, g runtime.Guarantee) *member {
+	c.t.Helper()
+	top, err := app.Build()
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -272,6 +277,8 @@ func (c *cluster) read(topic string) []*kgo.Record {
 	}
 	return rs
 }
+
+func encoded(n int64) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)^(1<<63)) }
 
 func number(b []byte) int64 { return int64(binary.BigEndian.Uint64(b) ^ (1 << 63)) }
 

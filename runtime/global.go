@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"sync"
 
@@ -20,6 +21,20 @@ type globals struct {
 	gen    store.Generation
 	tables []*globalTable
 	done   sync.WaitGroup
+	// damaged hears of a table whose data was found damaged by a reader: all
+	// tasks must be gone before it is rebuilt.
+	damaged chan *damageError
+}
+
+// A damageError says that a global table must be rebuilt from its topic. It is
+// not store.ErrCorrupt, by which a task rebuilds its own tables.
+type damageError struct {
+	table string
+	err   error
+}
+
+func (e *damageError) Error() string {
+	return fmt.Sprintf("the store's data of global table %q is damaged and is rebuilt from its topic: %v", e.table, e.err)
 }
 
 // A globalTable is one of them. All partitions share one space; the position
@@ -41,23 +56,27 @@ type globalTable struct {
 // partition: it lies before every log.
 const unsoundAt = -1
 
-// openGlobals brings all global tables up to what their topics held when it
-// was called, then follows them until ctx ends.
-func openGlobals(ctx context.Context, cfg *Config, topics map[string]TopicInfo) (*globals, error) {
-	g := &globals{cfg: cfg, gen: store.Generation(nowMillis())}
-	for _, t := range cfg.Topology.Globals {
-		gt, err := g.open(ctx, t, topics[t.Source].Partitions)
+func newGlobals(cfg *Config) *globals {
+	return &globals{cfg: cfg, gen: store.Generation(nowMillis()), damaged: make(chan *damageError, 1)}
+}
+
+// start brings all global tables up to what their topics held when it was
+// called, then follows them until ctx ends and done is. The table named
+// rebuild, if any, is emptied first.
+func (g *globals) start(ctx context.Context, topics map[string]TopicInfo, rebuild string) error {
+	for _, t := range g.cfg.Topology.Globals {
+		gt, err := g.open(ctx, t, topics[t.Source].Partitions, t.Name == rebuild)
 		if err != nil {
-			return nil, fmt.Errorf("global table %q: %w", t.Name, err)
+			return fmt.Errorf("global table %q: %w", t.Name, err)
 		}
-		f, err := cfg.Transport.Fetcher(FetchConfig{FromLog: true})
+		f, err := g.cfg.Transport.Fetcher(FetchConfig{FromLog: true})
 		if err != nil {
-			return nil, fmt.Errorf("global table %q: %w", t.Name, err)
+			return fmt.Errorf("global table %q: %w", t.Name, err)
 		}
 		f.Set(gt.next)
 		if err := g.follow(ctx, gt, f, gt.behind); err != nil {
 			f.Close()
-			return nil, fmt.Errorf("global table %q: %w", t.Name, err)
+			return fmt.Errorf("global table %q: %w", t.Name, err)
 		}
 		g.tables = append(g.tables, gt)
 		g.done.Go(func() {
@@ -65,19 +84,56 @@ func openGlobals(ctx context.Context, cfg *Config, topics map[string]TopicInfo) 
 			g.followOn(ctx, gt, f)
 		})
 	}
-	return g, nil
+	return nil
 }
 
 func (g *globals) readers() map[string]store.Reader {
 	rs := make(map[string]store.Reader)
 	for _, t := range g.tables {
-		rs[t.table.Name] = t.reader
+		rs[t.table.Name] = &guardedReader{t.reader, t.table.Name, g.damaged}
 	}
 	return rs
 }
 
+// A guardedReader reports damage instead of passing it on as the task's own.
+type guardedReader struct {
+	store.Reader
+
+	table   string
+	damaged chan<- *damageError
+}
+
+// Get implements store.Reader.
+func (r *guardedReader) Get(key, dst []byte) ([]byte, bool, error) {
+	v, found, err := r.Reader.Get(key, dst)
+	return v, found, r.report(err)
+}
+
+// Scan implements store.Reader.
+func (r *guardedReader) Scan(from, to []byte) iter.Seq2[store.Entry, error] {
+	return func(yield func(store.Entry, error) bool) {
+		for e, err := range r.Reader.Scan(from, to) {
+			if !yield(e, r.report(err)) {
+				return
+			}
+		}
+	}
+}
+
+func (r *guardedReader) report(err error) error {
+	if !errors.Is(err, store.ErrCorrupt) {
+		return err
+	}
+	damage := &damageError{r.table, err}
+	select {
+	case r.damaged <- damage:
+	default:
+	}
+	return damage
+}
+
 // open finds where to read on, or empties what does not fit the topic.
-func (g *globals) open(ctx context.Context, t *topology.Table, partitions int32) (*globalTable, error) {
+func (g *globals) open(ctx context.Context, t *topology.Table, partitions int32, rebuild bool) (*globalTable, error) {
 	gt := &globalTable{
 		table: t, space: store.Space{Table: t.Name},
 		next: make(map[record.TopicPartition]int64), target: make(map[record.TopicPartition]int64),
@@ -100,7 +156,7 @@ func (g *globals) open(ctx context.Context, t *topology.Table, partitions int32)
 	for _, in := range pos.Inputs {
 		at[record.TopicPartition{Topic: in.Topic, Partition: in.Partition}] = in.Offset
 	}
-	drop := damaged
+	drop := damaged || rebuild
 	for _, tp := range parts {
 		off, had := at[tp]
 		plan := changelog.NewPlan(changelog.Log{Space: gt.space, TP: tp, Start: ranges[tp].Start, End: ranges[tp].End,

@@ -109,7 +109,7 @@ func (l *globalLog) follow(t *testing.T, s store.Store) map[string]string {
 	t.Helper()
 	cfg := &Config{Store: s, Transport: l, Logger: slog.New(slog.DiscardHandler), Topology: &topology.Topology{}}
 	g := &globals{cfg: cfg, gen: store.Generation(nowMillis())}
-	gt, err := g.open(t.Context(), &topology.Table{Name: "dims", Source: "dims"}, 2)
+	gt, err := g.open(t.Context(), &topology.Table{Name: "dims", Source: "dims"}, 2, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func globalTableCutOff(t *testing.T) {
 	l.put(dims[0], "later", "0")
 	cfg := &Config{Store: s, Transport: l, Logger: slog.New(slog.DiscardHandler)}
 	g := &globals{cfg: cfg, gen: store.Generation(nowMillis())}
-	gt, err := g.open(t.Context(), &topology.Table{Name: "dims", Source: "dims"}, 2)
+	gt, err := g.open(t.Context(), &topology.Table{Name: "dims", Source: "dims"}, 2, false)
 	if err != nil {
 		t.Fatal(err)
 	}

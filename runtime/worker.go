@@ -38,29 +38,38 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err != nil {
 		return quiet(ctx, err)
 	}
-	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	starting := context.AfterFunc(ctx, stop)
-	g, err := openGlobals(background, &w.cfg, topics)
-	if err != nil {
-		stop()
-		return quiet(ctx, err)
-	}
-	// From here on the global tables are followed until the tasks are gone.
-	starting()
-	defer g.done.Wait()
-	defer stop()
 	var wait backoff
+	rebuild := ""
 	for {
-		err := w.runSession(ctx, newSession(&w.cfg, topics, g, w.assignor))
+		err := w.runOnce(ctx, topics, rebuild)
 		if err == nil || ctx.Err() != nil {
 			return quiet(ctx, err)
 		}
 		if !errors.Is(err, errRejoin) {
 			return err
 		}
+		rebuild = ""
+		if damage := (*damageError)(nil); errors.As(err, &damage) {
+			rebuild = damage.table
+		}
 		w.cfg.Logger.Warn("leaving the group to join it anew", "reason", err)
 		wait.sleep(ctx)
 	}
+}
+
+// runOnce opens the global tables and runs one session over them.
+func (w *Worker) runOnce(ctx context.Context, topics map[string]TopicInfo, rebuild string) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	g := newGlobals(&w.cfg)
+	defer g.done.Wait()
+	defer stop()
+	starting := context.AfterFunc(ctx, stop)
+	if err := g.start(background, topics, rebuild); err != nil {
+		return err
+	}
+	// From here on the global tables are followed until the tasks are gone.
+	starting()
+	return w.runSession(ctx, newSession(&w.cfg, topics, g, w.assignor))
 }
 
 var errRejoin = errors.New("session over")
@@ -91,6 +100,8 @@ func (w *Worker) runSession(ctx context.Context, s *session) error {
 		s.drain(drain)
 		cancel()
 	case err := <-s.ended:
+		ended = fmt.Errorf("%w: %w", errRejoin, err)
+	case err := <-s.globals.damaged:
 		ended = fmt.Errorf("%w: %w", errRejoin, err)
 	}
 	leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownPatience)
