@@ -190,11 +190,12 @@ func (m *Machine) revoke(ids []task.ID) {
 	}
 }
 
-// drop gives tasks up as they are.
+// drop gives tasks up as they are. Who waits for one that was leaving is told
+// in any case.
 func (m *Machine) drop(ids []task.ID, released bool) {
 	for _, id := range ids {
 		if o := m.find(id); o != nil {
-			m.remove(o, released)
+			m.remove(o, released || o.state == Draining)
 		}
 	}
 }
