@@ -369,3 +369,19 @@ func TestHistoriesSurviveWriting(t *testing.T) {
 		t.Error("nonsense was read")
 	}
 }
+
+// TestState: what a history says of the workers so far.
+func TestState(t *testing.T) {
+	t.Parallel()
+	b := begin().worker(Started, "w").worker(Assigned, "w", in0, in1).restore("w", 0, 5, false).round("w", 3, 7).
+		worker(Started, "v").worker(Crashed, "v").worker(Revoked, "w", in1)
+	b.send("w", 4, 8, rec(out0, "a", "1"))
+	want := `w: 1 rounds committed
+  owns in/0, committed offset 3 (weir1:7)
+  restores t/0: at 0 of 5 ()
+  round 12 is on its way: 1 records, offsets in/0=4
+`
+	if got := b.h.State(); got != want {
+		t.Errorf("state:\n%swant:\n%s", got, want)
+	}
+}

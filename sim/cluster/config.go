@@ -81,6 +81,9 @@ func (c Config) withDefaults() Config {
 	def(&c.Workers, 3)
 	def(&c.Brokers, 3)
 	def(&c.Records, 600)
+	if n, err := strconv.Atoi(os.Getenv("WEIR_SIM_RECORDS")); err == nil {
+		c.Records = n
+	}
 	def(&c.MostFaults, 12)
 	if c.Partitions == 0 {
 		c.Partitions = 4

@@ -15,6 +15,15 @@
 //
 //	WEIR_SIM_SEED     the seed
 //	WEIR_SIM_KEEP     numbers of the faults to keep, as 0,3,4; "none" for none
-//	WEIR_SIM_LOG      log level: debug, info, warn, error
+//	WEIR_SIM_RECORDS  how many records to send, instead of Config.Records
+//	WEIR_SIM_WITHOUT  invariants not to check, as S1,S6
 //	WEIR_SIM_HISTORY  write the history to this file
+//	WEIR_SIM_LOG      log level: debug, info, warn, error
+//	WEIR_SIM_LOG_FROM  log from this event on
+//	WEIR_SIM_STACKS   print all goroutines at this event
+//	WEIR_SIM_STATE    print what is known of all workers at this event
+//	WEIR_SIM_UNTIL    end at this event, with the state and what the disks hold
+//
+// Events are numbered as the trace numbers them. None of those of the last
+// group changes what happens before.
 package cluster

@@ -2,10 +2,8 @@ package cluster
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +24,8 @@ type Result struct {
 	Violations []check.Violation  `json:"violations"`
 	Virtual    time.Duration      `json:"virtual"`
 	Lines      int64              `json:"lines"`
-	// Sent is the size of the workload, Records that of the history.
+	// Test is the name of the test, Sent the size of the workload.
+	Test    string         `json:"test"`
 	Sent    int            `json:"sent"`
 	History *check.History `json:"-"`
 }
@@ -53,7 +52,10 @@ func run(t testing.TB, cfg Config) *Result {
 		w.plan = fault.Draw(w.rng, w.space())
 	}
 	w.plan = keep(t, w.plan)
-	w.trace.add("seed %d\n%s", cfg.Seed, w.plan)
+	w.trace.add("seed %d", cfg.Seed)
+	for _, f := range w.plan {
+		w.trace.add("plan %s", f)
+	}
 	if err := w.startBrokers(); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +80,7 @@ func run(t testing.TB, cfg Config) *Result {
 	}
 	vs = append(vs, check.All(w.h, check.Subject{
 		Exactly: cfg.Guarantee == runtime.ExactlyOnce, Model: cfg.Model, Receipts: cfg.Receipts, Dead: cfg.Dead, Sources: cfg.Sources, Once: cfg.Once,
-		Within: cfg.Patience.Milliseconds(),
+		Within: cfg.Patience.Milliseconds(), Without: without(),
 	})...)
 	return w.report(vs)
 }
@@ -196,7 +198,8 @@ func (w *world) load() {
 	if w.cfg.Load == nil {
 		return
 	}
-	const burst = 20
+	// Small workloads are spread over the time as well.
+	burst := min(max(w.cfg.Records/30, 1), 20)
 	rng := rand.New(rand.NewPCG(w.cfg.Seed, 0x10ad))
 	var batch []Input
 	for i := range w.cfg.Records {
@@ -206,7 +209,7 @@ func (w *world) load() {
 		}
 		w.send(batch)
 		batch = nil
-		sleep(w.cfg.Duration * burst / time.Duration(w.cfg.Records))
+		sleep(w.cfg.Duration * time.Duration(burst) / time.Duration(w.cfg.Records))
 	}
 }
 
@@ -244,19 +247,9 @@ func (w *world) report(vs []check.Violation) *Result {
 	defer w.mu.Unlock()
 	res := &Result{
 		Seed: w.cfg.Seed, Plan: w.plan, Injected: w.injected, Points: w.points, Violations: vs,
-		Virtual: time.Since(w.start), Lines: w.trace.lines, Sent: w.sent, History: w.h,
+		Virtual: time.Since(w.start), Lines: w.trace.lines, Sent: w.sent, Test: w.t.Name(), History: w.h,
 	}
-	if os.Getenv("WEIR_SIM") != "" {
-		if b, err := json.Marshal(res); err == nil {
-			_ = os.WriteFile("/sim/report", b, 0o644)
-		}
-	}
-	if name := os.Getenv("WEIR_SIM_HISTORY"); name != "" {
-		if f, err := os.Create(name); err == nil {
-			_ = w.h.Write(f)
-			_ = f.Close()
-		}
-	}
+	res.leave()
 	faults := 0
 	for _, n := range w.injected {
 		faults += n

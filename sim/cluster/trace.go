@@ -18,10 +18,12 @@ type trace struct {
 	file  *os.File
 	out   *bufio.Writer
 	lines int64
+	// at is called after each line, with its number.
+	at func(n int64)
 }
 
 func newTrace() *trace {
-	t := &trace{start: time.Now()}
+	t := &trace{start: time.Now(), at: func(int64) {}}
 	if os.Getenv("WEIR_SIM") == "" {
 		return t
 	}
@@ -31,14 +33,36 @@ func newTrace() *trace {
 	return t
 }
 
-func (t *trace) add(format string, args ...any) {
+// add writes an event: its number, its time in nanoseconds since the start, and
+// what it is, in one line.
+func (t *trace) add(format string, args ...any) { t.at(t.write(format, args...)) }
+
+func (t *trace) write(format string, args ...any) (n int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.lines++
 	if t.out != nil {
-		fmt.Fprintf(t.out, "%d ", time.Since(t.start).Nanoseconds())
+		fmt.Fprintf(t.out, "%d %d ", t.lines, time.Since(t.start).Nanoseconds())
 		fmt.Fprintf(t.out, format, args...)
 		_ = t.out.WriteByte('\n')
+	}
+	return t.lines
+}
+
+// count is how many events there were.
+func (t *trace) count() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.lines
+}
+
+// end writes the events so far to the file and takes no more.
+func (t *trace) end() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.out != nil {
+		_ = t.out.Flush()
+		t.out = nil
 	}
 }
 
@@ -98,7 +122,7 @@ func (h *tail) Handle(_ context.Context, r slog.Record) error {
 	if r.Level >= slog.LevelInfo {
 		h.lines.add(s)
 	}
-	if r.Level >= h.level {
+	if r.Level >= h.level && h.w.trace.count() >= h.w.inspect.logFrom {
 		fmt.Fprintln(os.Stderr, s)
 	}
 	return nil

@@ -56,6 +56,8 @@ type world struct {
 	points   map[string]int
 	undo     []func() // what faults left behind
 	sent     int
+
+	inspect *inspector
 }
 
 func newWorld(t testing.TB, cfg Config) *world {
@@ -69,6 +71,8 @@ func newWorld(t testing.TB, cfg Config) *world {
 		t.Fatal(err)
 	}
 	w.top = top
+	w.inspect = newInspector(t)
+	w.trace.at = w.look
 	w.tap = newTap(w)
 	w.net = simnet.New(simnet.Config{
 		Seed: cfg.Seed, MinDelay: 200 * time.Microsecond, MaxDelay: time.Duration(1+w.rng.IntN(8)) * time.Millisecond,
