@@ -81,6 +81,7 @@ func newTestApp(t testing.TB) *testApp {
 			New:    func() topology.Processor { return &batcher{app: a} }},
 	)
 	g.Topics = append(g.Topics, topology.Topic{Name: "secret-owner"})
+	a.addShop(&g)
 	topo, err := topology.Build(g)
 	if err != nil {
 		t.Fatal(err)

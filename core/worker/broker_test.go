@@ -14,6 +14,8 @@ import (
 type broker struct {
 	logs      map[record.TopicPartition]*partition
 	committed map[record.TopicPartition]committed
+	// open is the transaction that is neither committed nor aborted, or nil.
+	open *transaction
 }
 
 type committed struct {
@@ -26,6 +28,9 @@ type committed struct {
 type partition struct {
 	start int64
 	slots []*record.Record
+	// open is the first offset of the open transaction, or -1: readers of
+	// committed records wait there.
+	open int64
 }
 
 func newBroker() *broker {
@@ -34,12 +39,20 @@ func newBroker() *broker {
 
 func (b *broker) log(tp record.TopicPartition) *partition {
 	if b.logs[tp] == nil {
-		b.logs[tp] = &partition{}
+		b.logs[tp] = &partition{open: -1}
 	}
 	return b.logs[tp]
 }
 
 func (p *partition) end() int64 { return int64(len(p.slots)) }
+
+// stable is the last stable offset.
+func (p *partition) stable() int64 {
+	if p.open >= 0 {
+		return p.open
+	}
+	return p.end()
+}
 
 func (p *partition) append(r *record.Record) int64 {
 	if r != nil {
@@ -52,12 +65,12 @@ func (p *partition) append(r *record.Record) int64 {
 // read returns up to limit records from an offset on, and the offset after them.
 func (p *partition) read(from int64, limit int) ([]record.Record, int64) {
 	var rs []record.Record
-	for from = max(from, p.start); from < p.end() && len(rs) < limit; from++ {
+	for from = max(from, p.start); from < p.stable() && len(rs) < limit; from++ {
 		if r := p.slots[from]; r != nil {
 			rs = append(rs, *r)
 		}
 	}
-	for from < p.end() && p.slots[from] == nil {
+	for from < p.stable() && p.slots[from] == nil {
 		from++
 	}
 	return rs, from
@@ -78,32 +91,77 @@ func (p *partition) compact() {
 	}
 }
 
-// write carries out a round: all of it, or, when the transaction aborts,
-// nothing but offsets that are used up.
-func (b *broker) write(r *worker.Round, commit bool) map[record.TopicPartition]int64 {
-	next := make(map[record.TopicPartition]int64)
-	for _, rs := range r.Records() {
-		for _, rec := range rs {
-			tp := rec.TP()
-			kept := clone(rec)
-			if !commit {
-				kept = nil
-			}
-			next[tp] = b.log(tp).append(kept) + 1
+// A transaction is a round on its way: its records have offsets that nobody
+// can read past, its input offsets are pending.
+type transaction struct {
+	b       *broker
+	round   *worker.Round
+	records []*record.Record
+	next    map[record.TopicPartition]int64
+	// pending says that the offsets were added: the round is complete.
+	pending bool
+}
+
+func (b *broker) begin(r *worker.Round) *transaction {
+	b.open = &transaction{b: b, round: r, next: make(map[record.TopicPartition]int64)}
+	return b.open
+}
+
+func (x *transaction) produce(rs []record.Record) {
+	for _, rec := range rs {
+		p, kept := x.b.log(rec.TP()), clone(rec)
+		kept.Offset = p.append(nil)
+		if p.open < 0 {
+			p.open = kept.Offset
+		}
+		x.records = append(x.records, kept)
+		x.next[rec.TP()] = kept.Offset + 1
+	}
+}
+
+// end makes the records visible, or leaves nothing but offsets that are used
+// up, and returns the offset after the last record of each partition.
+func (x *transaction) end(commit bool) map[record.TopicPartition]int64 {
+	for _, r := range x.records {
+		if commit {
+			x.b.log(r.TP()).slots[r.Offset] = r
 		}
 	}
-	for _, tp := range sortedParts(next) {
-		b.log(tp).append(nil) // the transaction's marker
+	for _, tp := range sortedParts(x.next) {
+		x.b.log(tp).open = -1
+		x.b.log(tp).append(nil) // the transaction's marker
 	}
+	x.b.open = nil
 	if !commit {
 		return nil
 	}
+	x.b.commit(x.round)
+	return x.next
+}
+
+// commit sets the group's offsets.
+func (b *broker) commit(r *worker.Round) {
 	for _, e := range r.Epochs {
 		for _, o := range e.Offsets {
 			b.committed[record.TopicPartition{Topic: o.Topic, Partition: o.Partition}] = committed{o.Offset, task.Metadata(e.StreamTime)}
 		}
 	}
-	return next
+}
+
+// stable reports whether the committed offsets of partitions will not change
+// by a transaction that is open.
+func (b *broker) stable(tps []record.TopicPartition) bool {
+	if b.open == nil || !b.open.pending {
+		return true
+	}
+	for _, e := range b.open.round.Epochs {
+		for _, o := range e.Offsets {
+			if slices.Contains(tps, record.TopicPartition{Topic: o.Topic, Partition: o.Partition}) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func sortedParts[V any](m map[record.TopicPartition]V) []record.TopicPartition {

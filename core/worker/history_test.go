@@ -106,7 +106,7 @@ func (h *history) act() {
 	case what < 78:
 		h.open()
 	case what < 84:
-		h.give()
+		l.give(h.tasks)
 	default:
 		h.trouble(what)
 	}
@@ -125,14 +125,13 @@ func (h *history) decide() {
 	case 2:
 		l.decide(worker.Fenced, false)
 	default:
-		h.commit()
+		l.commit()
 	}
 }
 
 // commit ends the round as a committer would: it does not commit for a task
 // that was given away.
-func (h *history) commit() {
-	l := h.lab
+func (l *lab) commit() {
 	for _, e := range l.round.Epochs {
 		if !l.m.Owns(e.Task, e.Generation) {
 			l.decide(worker.Aborted, false)
@@ -160,10 +159,9 @@ func (h *history) open() {
 }
 
 // give assigns what is not owned.
-func (h *history) give() {
-	l := h.lab
+func (l *lab) give(tasks []task.ID) {
 	var missing []task.ID
-	for _, id := range h.tasks {
+	for _, id := range tasks {
 		if !slices.ContainsFunc(l.m.Tasks(), func(in worker.Info) bool { return in.Task == id && in.State != worker.Stopped }) {
 			missing = append(missing, id)
 		}
@@ -212,7 +210,7 @@ func sessionOf(l *lab, tp record.TopicPartition) int64 {
 func (h *history) crash() {
 	l := h.lab
 	if l.round != nil {
-		l.broker.write(l.round, rapid.Bool().Draw(h.rt, "round-was-committed"))
+		l.end(rapid.Bool().Draw(h.rt, "round-was-committed"))
 	}
 	if rapid.Bool().Draw(h.rt, "disk-is-lost") {
 		l.disk = newDisk()
@@ -222,9 +220,16 @@ func (h *history) crash() {
 	l.step(worker.Assign{Generation: l.gen, Tasks: h.tasks})
 }
 
-// finish lets everything end well.
 func (h *history) finish() {
-	l := h.lab
+	if l := h.lab; !l.finish(h.tasks) {
+		l.lines = nil
+		l.tasks()
+		h.rt.Fatalf("the work does not end:\n%s", l.take())
+	}
+}
+
+// finish lets everything end well, and reports whether it did.
+func (l *lab) finish(tasks []task.ID) bool {
 	for range 2000 {
 		l.lines = nil
 		if l.recovering {
@@ -232,30 +237,28 @@ func (h *history) finish() {
 			l.step(worker.Recovered{})
 		}
 		if l.round != nil {
-			h.commit()
+			l.commit()
 		}
 		if l.apply != nil {
 			l.applyNow(nil)
 		}
-		h.give()
+		l.give(tasks)
 		l.finishOpening()
 		for _, tp := range sortedParts(l.reads) {
 			l.fetch(tp, 100)
 		}
 		l.now += 200
 		l.step(worker.Work{Now: l.now, Max: 1000})
-		if h.done() {
-			return
+		if l.done(tasks) {
+			return true
 		}
 	}
-	l.lines = nil
-	l.tasks()
-	h.rt.Fatalf("the work does not end:\n%s", l.take())
+	return false
 }
 
-func (h *history) done() bool {
-	l := h.lab
-	for _, id := range h.tasks {
+// done reports whether all input is committed and nothing is on its way.
+func (l *lab) done(tasks []task.ID) bool {
+	for _, id := range tasks {
 		tp := record.TopicPartition{Topic: id.Sub}
 		if l.broker.committed[tp].offset < l.broker.log(tp).end() {
 			return false

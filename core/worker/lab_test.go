@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cockroachdb/datadriven"
+
 	"github.com/weirstream/weir/core/changelog"
 	"github.com/weirstream/weir/core/record"
 	"github.com/weirstream/weir/core/store"
@@ -38,6 +40,18 @@ type lab struct {
 	lines    []string
 	// recovering says that the producer was asked to recover.
 	recovering bool
+	// place, if set, is told of each place where the process may end.
+	place func(what string)
+	// blocked is called when a read waits for an open transaction.
+	blocked func()
+	// bug is what this driver does wrong on purpose; see bugs.
+	bug string
+	// ends are ends of logs that were read too early, by one of the bugs.
+	ends map[task.ID]map[record.TopicPartition]int64
+	// scenario is what crash-everywhere crashed last.
+	scenario datadriven.TestData
+	// plans are those that this process was asked to carry out.
+	plans []changelog.Plan
 }
 
 // A reading is one input that is being fetched.
@@ -66,7 +80,7 @@ func (l *lab) restart() {
 	l.reads = make(map[record.TopicPartition]*reading)
 	l.opens = make(map[task.ID]worker.Open)
 	l.restores = make(map[task.ID]worker.Restore)
-	l.round, l.apply, l.released, l.recovering = nil, nil, nil, false
+	l.round, l.apply, l.released, l.recovering, l.plans = nil, nil, nil, false, nil
 }
 
 // take returns what was printed since the last time.
@@ -82,9 +96,20 @@ func (l *lab) printf(format string, args ...any) {
 
 // step feeds one event and notes what was answered.
 func (l *lab) step(ev worker.Event) {
-	for _, e := range l.m.Step(ev) {
+	effects := l.m.Step(ev)
+	l.at("event %s", showEvent(ev))
+	for _, e := range effects {
+		line := len(l.lines)
 		l.print(e)
 		l.note(e)
+		l.at("%s", l.lines[line])
+	}
+}
+
+// at is a place where the process may end.
+func (l *lab) at(format string, args ...any) {
+	if l.place != nil {
+		l.place(fmt.Sprintf(format, args...))
 	}
 }
 
@@ -95,10 +120,12 @@ func (l *lab) note(e worker.Effect) {
 			l.t.Fatalf("%s is to be opened while an epoch of it is in flight: what is read may still change", e.Task)
 		}
 		l.opens[e.Task] = e
+		l.readEndsEarly(e)
 	case worker.Recover:
 		l.recovering = true
 	case worker.Restore:
 		l.restores[e.Task] = e
+		l.plans = append(l.plans, e.Plans...)
 	case worker.Fetch:
 		for tp, at := range e.At {
 			l.reads[tp] = &reading{session: e.Session, next: at}
@@ -152,7 +179,7 @@ func (l *lab) open(id task.ID) {
 		l.printf("nothing asks to open %s", id)
 		return
 	}
-	if l.epochOf(id) != 0 {
+	if !l.stable(e) {
 		l.printf("its offsets are not stable yet")
 		return
 	}
@@ -175,7 +202,7 @@ func (l *lab) open(id task.ID) {
 		tp := record.TopicPartition{Topic: appName + "-" + name + "-changelog", Partition: id.Partition}
 		ev.Readers[name] = r
 		ev.Logs = append(ev.Logs, changelog.Log{
-			Space: sp, TP: tp, Start: l.broker.log(tp).start, End: l.broker.log(tp).end(), Position: pos,
+			Space: sp, TP: tp, Start: l.broker.log(tp).start, End: l.endOf(id, tp), Position: pos,
 			Corrupt: err != nil || e.Rebuild, Now: l.now, TombstoneRetention: l.retention,
 		})
 	}
@@ -204,15 +231,24 @@ func (l *lab) restoreSpace(gen store.Generation, p changelog.Plan) error {
 		if err := l.disk.drop(p.Space, gen); err != nil {
 			return err
 		}
+		l.at("%s is emptied", p.Space)
+	}
+	if l.bug == "no replay" && p.From > 0 {
+		p.From = p.To
 	}
 	r := changelog.NewRestore(p)
 	for !r.Done() {
 		rs, next := l.broker.log(p.TP).read(r.Next(), 2)
+		if next == r.Next() && l.blocked != nil {
+			l.blocked()
+			continue
+		}
 		var b store.Batch
 		r.Add(b.Part(p.Space, gen), rs, next, l.now)
 		if err := l.disk.apply(&b); err != nil {
 			return err
 		}
+		l.at("%s is replayed up to %d", p.Space, r.Next())
 	}
 	return nil
 }
@@ -241,9 +277,31 @@ func (l *lab) decide(outcome worker.Outcome, really bool) {
 		return
 	}
 	r := l.round
-	l.round = nil
-	next := l.broker.write(r, really)
+	next := l.end(really)
 	l.step(worker.Decided{Round: r.ID, Outcome: outcome, Next: next, Now: l.now, Err: errors.New("somebody has a newer epoch")})
+}
+
+// send brings the round in flight to the broker, all but its end.
+func (l *lab) send() {
+	l.sendTooMuch()
+	x := l.broker.begin(l.round)
+	for _, rs := range l.round.Records() {
+		x.produce(rs)
+		l.at("sent records of the round: %d", len(rs))
+	}
+	x.pending = true
+	l.at("sent the offsets of the round")
+}
+
+// end ends the transaction of the round in flight.
+func (l *lab) end(commit bool) map[record.TopicPartition]int64 {
+	if l.broker.open == nil {
+		l.send()
+	}
+	l.round = nil
+	next := l.broker.open.end(commit)
+	l.at("the broker ended the transaction")
+	return next
 }
 
 // applyNow carries out the batch that was handed to the store.
@@ -255,7 +313,9 @@ func (l *lab) applyNow(fail error) {
 	a := *l.apply
 	l.apply = nil
 	if fail == nil {
+		l.applyPositionsFirst(a.Batch)
 		fail = l.disk.apply(a.Batch)
+		l.at("the store took the batch")
 	}
 	if fail != nil {
 		l.printf("the store answers: %v", fail)
@@ -284,12 +344,18 @@ func (l *lab) finishOpening() {
 
 // opensNow reports whether an open task can be brought further.
 func (l *lab) opensNow() bool {
-	for id := range l.opens {
-		if l.epochOf(id) == 0 {
+	for _, e := range l.opens {
+		if l.stable(e) {
 			return true
 		}
 	}
 	return len(l.restores) > 0
+}
+
+// stable reports whether the offsets that a task starts from will not change
+// any more.
+func (l *lab) stable(e worker.Open) bool {
+	return l.epochOf(e.Task) == 0 && (l.broker.stable(e.Inputs) || l.bug == "unstable offsets")
 }
 
 func sortedIDs[V any](m map[task.ID]V) []task.ID {

@@ -66,6 +66,26 @@ func (l *lab) print(e worker.Effect) {
 	}
 }
 
+// showEvent writes an event as the command that makes it.
+func showEvent(ev worker.Event) string {
+	switch ev := ev.(type) {
+	case worker.Assign:
+		return fmt.Sprintf("assign in generation %d", ev.Generation)
+	case worker.Opened:
+		return fmt.Sprintf("opened %s", ev.Task)
+	case worker.Restored:
+		return fmt.Sprintf("restored %s", ev.Task)
+	case worker.Fetched:
+		return fmt.Sprintf("fetched %d of %s", len(ev.Records), ev.TP)
+	case worker.Work:
+		return fmt.Sprintf("work now=%d", ev.Now)
+	case worker.Decided:
+		return fmt.Sprintf("decided: %s", ev.Outcome)
+	default:
+		return strings.ToLower(strings.TrimPrefix(fmt.Sprintf("%T", ev), "worker."))
+	}
+}
+
 func (l *lab) printRound(r *worker.Round) {
 	for _, e := range r.Epochs {
 		for _, rec := range e.Outputs {
@@ -127,10 +147,10 @@ func show(r *record.Record) string {
 // showKey prints a storage key: those of windows and timers hold times.
 func showKey(table string, key []byte) string {
 	switch table {
-	case "hourly", "rooms-hourly":
+	case "hourly", "rooms-hourly", "sold-hourly":
 		start, user, _ := topology.SplitWindowKey(key)
 		return fmt.Sprintf("[%d,%d)%s", start, start+100, user)
-	case "bell":
+	case "bell", "reminder":
 		if key[0] == 't' {
 			return fmt.Sprintf("at:%d:%s", int64(binary.BigEndian.Uint64(key[1:9])^(1<<63)), key[9:])
 		}

@@ -43,6 +43,8 @@ func (l *lab) run(d *datadriven.TestData) {
 	}
 	switch d.Cmd {
 	case "new":
+	case "crash-everywhere":
+		l.runCrashes(d, a)
 	case "tasks":
 		l.tasks()
 	case "tables":
@@ -102,6 +104,8 @@ func (l *lab) runEvent(d *datadriven.TestData, a args) bool {
 		l.step(worker.Work{Now: l.now, Max: int(a.num("max", 1000))})
 	case "decide":
 		l.runDecide(d, a)
+	case "send":
+		l.send()
 	case "decided":
 		l.step(worker.Decided{Round: a.num("round", 0), Outcome: worker.Committed, Now: l.now})
 	case "apply":
@@ -158,6 +162,9 @@ func (l *lab) runWorld(d *datadriven.TestData, a args) bool {
 		}
 	case "crash":
 		l.runCrash(d)
+	case "move":
+		l.disk = newDisk()
+		l.restart()
 	case "compact":
 		l.broker.log(a.part()).compact()
 	case "truncate":
@@ -194,13 +201,32 @@ func (l *lab) runCrash(d *datadriven.TestData) {
 	if l.round != nil {
 		word := "aborted"
 		d.MaybeScanArgs(l.t, "round", &word)
-		l.broker.write(l.round, word == "committed")
 		l.printf("the broker ends round %d: %s", l.round.ID, word)
+		l.end(word == "committed")
 	}
 	if d.HasArg("lose-disk") {
 		l.disk = newDisk()
 	}
 	l.restart()
+}
+
+// runCrashes crashes at every place of the scenario that is the input, or of
+// the one before: then with a mistake, of which it prints whether it was noticed.
+func (l *lab) runCrashes(d *datadriven.TestData, a args) {
+	if d.Input != "" {
+		l.scenario = *d
+	}
+	c := newCrashes(l.t, l.scenario.Input, a.str("bug"), args{&l.scenario}.tasks())
+	rs := c.everywhere()
+	if c.bug == "" {
+		l.printf("%s\n\n%s", c.table(rs), c.summary(rs))
+		l.printf("The end of each:\n%s", c.want)
+		return
+	}
+	if !slices.Contains(bugs, c.bug) {
+		d.Fatalf(l.t, "no such bug: %q", c.bug)
+	}
+	l.printf("%s", c.summary(rs))
 }
 
 // produce appends "topic/partition key value @time" to a log; "-" as key or
@@ -253,6 +279,15 @@ func (a args) num(name string, def int64) int64 {
 		}
 	}
 	return def
+}
+
+func (a args) str(name string) string {
+	for _, arg := range a.CmdArgs {
+		if arg.Key == name && len(arg.Vals) == 1 {
+			return strings.ReplaceAll(arg.Vals[0], "-", " ")
+		}
+	}
+	return ""
 }
 
 func (a args) err() error {
