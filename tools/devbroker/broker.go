@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"strconv"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Config of a broker. The zero value is one on a free port with its data in
@@ -51,13 +53,18 @@ func (c Config) validate() error {
 
 // A Broker is running until it is closed.
 type Broker struct {
-	cluster *kfake.Cluster
-	lock    *dirLock
-	addr    string
+	cluster   *kfake.Cluster
+	attendant *attendant
+	lock      *dirLock
+	addr      string
 }
 
 // Start starts a broker. When it returns, clients can connect.
-func Start(cfg Config) (*Broker, error) {
+func Start(cfg Config) (*Broker, error) { return start(cfg, net.Listen) }
+
+// start listens and dials in the way that is given: tests have a network in
+// virtual time.
+func start(cfg Config, listen listenFunc, dial ...kgo.Opt) (*Broker, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("development broker: %w", err)
 	}
@@ -81,13 +88,18 @@ func Start(cfg Config) (*Broker, error) {
 		}
 		b.lock = lock
 	}
-	cluster, err := kfake.NewCluster(cfg.options()...)
+	b.attendant = newAttendant(cfg.Log)
+	cluster, err := kfake.NewCluster(append(cfg.options(), kfake.ListenFn(b.attendant.watch(listen)))...)
 	if err != nil {
 		b.lock.release()
 		return nil, fmt.Errorf("development broker: %w", err)
 	}
 	b.cluster = cluster
 	b.addr = cluster.ListenAddrs()[0]
+	if err := b.attendant.attend(append(dial, kgo.SeedBrokers(b.addr))...); err != nil {
+		b.Close()
+		return nil, fmt.Errorf("development broker: %w", err)
+	}
 	return b, nil
 }
 
@@ -116,6 +128,7 @@ func (b *Broker) Addr() string { return b.addr }
 // Close saves the state that is kept in memory and stops the broker. It may
 // be called once.
 func (b *Broker) Close() {
+	b.attendant.close()
 	b.cluster.Close()
 	b.lock.release()
 }

@@ -32,6 +32,12 @@
 // power as well; it changes nothing about the list above and is slow, which is
 // why it is off by default.
 //
+// # Groups
+//
+// Members that wait for a rebalance are kept, and members whose process is gone
+// are removed when their session ends, as in Kafka. kfake by itself does
+// neither; see attendant for how it is helped.
+//
 // # Compaction and retention
 //
 // Both are off unless CleanEvery is set: kfake's cleaner does not stop at the

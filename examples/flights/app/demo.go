@@ -28,7 +28,6 @@ type demoOptions struct {
 	session        time.Duration
 	patience       time.Duration
 	keep, replace  bool
-	calm           bool
 }
 
 func (a *application) demoCommand() *cobra.Command {
@@ -45,11 +44,7 @@ With --brokers the demo uses brokers that run already. It refuses topics that
 exist there, unless --replace says that they may be deleted.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			own := ownBroker(cmd.Flags())
-			if !cmd.Flags().Changed("calm") {
-				o.calm = own
-			}
-			return a.demo(cmd.Context(), cli.From(cmd.Context()), o, own)
+			return a.demo(cmd.Context(), cli.From(cmd.Context()), o, ownBroker(cmd.Flags()))
 		},
 	}
 	addFiles(cmd, &o.file, &o.airports)
@@ -61,7 +56,6 @@ exist there, unless --replace says that they may be deleted.`,
 	fs.StringVar(&o.broker, "broker-command", "", "built command weir, for the development broker (default: build ./tools/weir)")
 	fs.DurationVar(&o.session, "worker-session", 6*time.Second, "session timeout of the workers: how soon tasks of a killed one move")
 	fs.DurationVar(&o.patience, "patience", 5*time.Minute, "how long the whole demo may take")
-	fs.BoolVar(&o.calm, "calm", false, "kill only while no rebalance is under way (default: with the development broker, whose rebalances do not stand it)")
 	fs.BoolVar(&o.keep, "keep", false, "keep the temporary directory")
 	fs.BoolVar(&o.replace, "replace", false, "with --brokers, delete the topics and the group of an earlier run first")
 	return cmd

@@ -2,50 +2,46 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
-
-	"github.com/weirstream/weir/runtime/cli"
 )
 
 // A killer kills workers while they work. The flights are loaded in as many
 // parts as there are kills, and one: the loader waits at the end of a part
 // until the kill in it has happened, and a kill comes when what is committed
-// passes a random point inside its part. So every kill meets workers that have
-// work, however fast they are, and something is left to do after the last.
-//
-// With calm set the loader waits at the end of a part also until the group has
-// settled: all workers are members and have partitions, and the killed one is
-// not a member any more. The development broker needs that: it forgets to
-// answer members whose session ends while they wait for a rebalance, and keeps
-// one that is killed in that state until the rebalance timeout.
+// passes a random point inside its part, or after a random time if that is
+// sooner. So kills meet workers that have work, however fast they are, and
+// workers that start, restore, or are in the middle of a rebalance; and
+// something is left to do after the last.
 type killer struct {
 	d      *demo
 	points []killPoint
 	empty  int // the kill after which the state directory is gone
-	calm   bool
-	begin  chan struct{} // closed when loading may begin
 }
 
 // A killPoint is where one kill happens.
 type killPoint struct {
-	at   int64 // flights processed
-	gate int64 // flights loaded until it has happened
+	at   int64         // flights processed
+	gate int64         // flights loaded until it has happened
+	late time.Duration // after the one before it, however little is processed
 	wait time.Duration
 	down time.Duration
 	done chan struct{}
 }
 
 func newKiller(d *demo) *killer {
-	k := &killer{d: d, points: make([]killPoint, d.o.kills), empty: d.rand.IntN(d.o.kills), calm: d.o.calm, begin: make(chan struct{})}
+	k := &killer{d: d, points: make([]killPoint, d.o.kills), empty: d.rand.IntN(d.o.kills)}
 	part := d.x.flights / int64(d.o.kills+1)
 	for i := range k.points {
 		begin := int64(i) * part
 		k.points[i] = killPoint{
 			at:   begin + part/10 + d.rand.Int64N(part*7/10+1),
 			gate: begin + part,
+			late: time.Duration(d.rand.Int64N(int64(d.o.session + 2*time.Second))),
 			wait: time.Duration(d.rand.Int64N(int64(40 * time.Millisecond))),
 			down: time.Duration(d.rand.Int64N(int64(time.Second))),
 			done: make(chan struct{}),
@@ -56,9 +52,6 @@ func newKiller(d *demo) *killer {
 
 // gate holds the loader back.
 func (k *killer) gate(ctx context.Context, n int64, flush func(context.Context) error) error {
-	if n == 0 {
-		return await(ctx, k.begin)
-	}
 	for i := range k.points {
 		if p := &k.points[i]; n == p.gate {
 			if err := flush(ctx); err != nil {
@@ -83,14 +76,10 @@ func await(ctx context.Context, c <-chan struct{}) error {
 // run kills at each point.
 func (k *killer) run(ctx context.Context) error {
 	start := time.Now()
-	if err := k.settle(ctx); err != nil {
-		return err
-	}
-	close(k.begin)
 	for i := range k.points {
 		p := &k.points[i]
 		var processed int64
-		for processed < p.at {
+		for begin := time.Now(); processed < p.at && time.Since(begin) < p.late; {
 			b, err := look(ctx, k.d.t, k.d.tr)
 			if err != nil {
 				return err
@@ -105,47 +94,9 @@ func (k *killer) run(ctx context.Context) error {
 		if err := k.kill(ctx, i, processed); err != nil {
 			return err
 		}
-		if err := k.settle(ctx); err != nil {
-			return err
-		}
 		close(p.done)
 	}
 	return nil
-}
-
-// settle waits until the group is calm, if it has to be.
-func (k *killer) settle(ctx context.Context) error {
-	if !k.calm {
-		return nil
-	}
-	for {
-		ok, err := k.settled(ctx)
-		if ok || err != nil {
-			return err
-		}
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
-			return err
-		}
-	}
-}
-
-func (k *killer) settled(ctx context.Context) (bool, error) {
-	groups, err := cli.Groups(k.d.tr)
-	if err != nil {
-		return false, err
-	}
-	members, err := groups.GroupMembers(ctx, k.d.t.App)
-	if err != nil {
-		return false, err
-	}
-	partitions, busy := 0, 0
-	for _, m := range members {
-		if partitions += len(m.Assigned); len(m.Assigned) > 0 {
-			busy++
-		}
-	}
-	all := topicPartitions * len(k.d.t.Sources())
-	return len(members) == len(k.d.crew.workers) && busy == min(len(members), all) && partitions == all, nil
 }
 
 // kill kills a worker and starts it again, once with an empty directory.
@@ -173,8 +124,12 @@ func (k *killer) kill(ctx context.Context, i int, processed int64) error {
 	return c.launch(victim)
 }
 
-// setAside keeps the old directory, should anybody want to look at it.
+// setAside keeps the old directory, should anybody want to look at it. A worker
+// that was killed early has none.
 func setAside(p *process, i int) error {
 	old := fmt.Sprintf("%s-before-kill-%d", filepath.Clean(p.stateDir), i+1)
-	return os.Rename(p.stateDir, old)
+	if err := os.Rename(p.stateDir, old); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
