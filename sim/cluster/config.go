@@ -29,10 +29,10 @@ type Config struct {
 	TopicPartitions map[string]int32
 	// Guarantee; the zero value is exactly-once.
 	Guarantee runtime.Guarantee
-	// Duration is how long faults go on; default 30 s. Input comes all the
+	// Duration is how long faults go on; default 50 s. Input comes all the
 	// while.
 	Duration time.Duration
-	// Records is how many records the workload sends; default 600.
+	// Records is how many records the workload sends; default 300.
 	Records int
 	// Load makes the ith record of the workload. It must depend on its
 	// arguments alone. Nil sends nothing.
@@ -80,7 +80,7 @@ func (c Config) withDefaults() Config {
 	}
 	def(&c.Workers, 3)
 	def(&c.Brokers, 3)
-	def(&c.Records, 600)
+	def(&c.Records, 300)
 	if n, err := strconv.Atoi(os.Getenv("WEIR_SIM_RECORDS")); err == nil {
 		c.Records = n
 	}
@@ -89,7 +89,7 @@ func (c Config) withDefaults() Config {
 		c.Partitions = 4
 	}
 	if c.Duration == 0 {
-		c.Duration = 30 * time.Second
+		c.Duration = 50 * time.Second
 	}
 	if c.Patience == 0 {
 		c.Patience = 2 * time.Minute
@@ -98,12 +98,31 @@ func (c Config) withDefaults() Config {
 		c.Faults = fault.Kinds()
 	}
 	if c.Seed == 0 {
-		c.Seed = 1
-		if s, err := strconv.ParseUint(os.Getenv("WEIR_SIM_SEED"), 10, 64); err == nil {
-			c.Seed = s
-		}
+		c.Seed = Seed()
 	}
 	return c
+}
+
+// Seed is the seed of this run: WEIR_SIM_SEED, or 1. A test that draws its
+// Config draws it from here.
+func Seed() uint64 {
+	if s, err := strconv.ParseUint(os.Getenv("WEIR_SIM_SEED"), 10, 64); err == nil && s != 0 {
+		return s
+	}
+	return 1
+}
+
+// Simulated reports whether the program runs in the simulator (weir sim run),
+// where time costs nothing and a seed decides everything. Elsewhere a run
+// takes as long as it says and is different each time.
+func Simulated() bool { return os.Getenv("WEIR_SIM") != "" }
+
+// SkipUnlessSimulated skips a test that makes no sense elsewhere.
+func SkipUnlessSimulated(t testing.TB) {
+	t.Helper()
+	if !Simulated() {
+		t.Skip("runs in the simulator only: make sim, or weir sim run")
+	}
 }
 
 // keep cuts a plan down as WEIR_SIM_KEEP says.

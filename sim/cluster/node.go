@@ -115,7 +115,7 @@ func (p *process) main() (err error) {
 	log := slog.New(&tail{w: w, name: p.host, level: logLevel(), lines: p.n.log})
 	tr, err := kafka.New(kafka.Config{
 		Brokers: w.brokers(), ClientID: p.host, Dialer: w.net.Dialer(p.host), Logger: log,
-		TransactionTimeout: txnTimeout, RequestTimeout: reqTimeout,
+		TransactionTimeout: txnTimeout, RequestTimeout: reqTimeout, FetchWait: w.knobs.fetchWait,
 	})
 	if err != nil {
 		return err
@@ -124,7 +124,7 @@ func (p *process) main() (err error) {
 	p.store = check.Store(disk, p.host, w.h)
 	cfg := runtime.Config{
 		Topology: top, Transport: check.Transport(tr, p.host, w.h), Store: p.store, Instance: p.n.name,
-		Guarantee: w.cfg.Guarantee, Lanes: 2, CommitInterval: 200 * time.Millisecond, CommitTimeout: commitTimeout,
+		Guarantee: w.cfg.Guarantee, Lanes: w.knobs.lanes, CommitInterval: w.knobs.commit, Static: w.knobs.static, CommitTimeout: commitTimeout,
 		Session: session, Heartbeat: heartbeat, Rebalance: rebalance, RevokeBudget: rebalance / 3,
 		ShutdownTimeout: stopTimeout, MemoryBytes: 16 << 20, PurgeInterval: 10 * time.Second,
 		Logger: log, OnRestore: check.Restores(p.host, w.h),

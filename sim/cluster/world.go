@@ -33,11 +33,33 @@ const (
 	stopTimeout   = 10 * time.Second
 )
 
+// Knobs are settings of the workers that no result may depend on. Each run
+// draws its own.
+type knobs struct {
+	lanes             int
+	commit, fetchWait time.Duration
+	static            bool
+}
+
+func (k knobs) String() string {
+	return fmt.Sprintf("lanes=%d commit=%s fetch-wait=%s static=%t", k.lanes, k.commit, k.fetchWait, k.static)
+}
+
+func drawKnobs(rng *rand.Rand) knobs {
+	return knobs{
+		lanes:     1 + rng.IntN(2),
+		commit:    []time.Duration{100 * time.Millisecond, 300 * time.Millisecond, time.Second}[rng.IntN(3)],
+		fetchWait: []time.Duration{250 * time.Millisecond, time.Second, 2 * time.Second}[rng.IntN(3)],
+		static:    rng.IntN(4) == 0,
+	}
+}
+
 // A world is one run.
 type world struct {
 	t     testing.TB
 	cfg   Config
 	rng   *rand.Rand // for what is drawn before the run
+	knobs knobs
 	start time.Time
 	trace *trace
 	h     *check.History
@@ -66,6 +88,7 @@ func newWorld(t testing.TB, cfg Config) *world {
 		rng:      rand.New(rand.NewPCG(cfg.Seed, 0x3e14)),
 		injected: make(map[fault.Kind]int), points: make(map[string]int),
 	}
+	w.knobs = drawKnobs(w.rng)
 	top, err := cfg.App().Build()
 	if err != nil {
 		t.Fatal(err)
@@ -131,7 +154,7 @@ func (w *world) client(host string, opts ...kgo.Opt) (*kgo.Client, error) {
 }
 
 // collectAbove is how much memory may be used before it is collected.
-const collectAbove = 300 << 20
+const collectAbove = 400 << 20
 
 // collect frees memory now and then, at moments at which, most likely, nothing
 // else can run: where the simulator keeps the collector off, it would

@@ -157,7 +157,7 @@ func (h *Host) start(wall context.Context, w *world, cfg wazero.ModuleConfig) er
 	defer stop()
 	ended := make(chan error, 1)
 	go func() {
-		background := context.Background()
+		background := withMemory(context.Background())
 		mod, err := h.runtime.InstantiateModule(background, h.module, cfg)
 		if mod != nil {
 			_ = mod.Close(background)
