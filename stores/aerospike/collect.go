@@ -8,8 +8,11 @@ import (
 )
 
 const (
-	// sweepBatch is how many records one call of the collector deletes.
-	sweepBatch = 1024
+	// sweepBatch is how many records one call of the collector deletes at
+	// most, and sweepBeyond how many it tries first beyond those it knows of:
+	// each that is not there costs the client an error with its stack.
+	sweepBatch  = 1024
+	sweepBeyond = 32
 	// probeSlots of a swept incarnation are looked at for records that came
 	// back.
 	probeSlots = 32
@@ -144,22 +147,34 @@ func (s *Store) cameBack(p *space, g garbage) (bool, error) {
 // says; then its head.
 func (s *Store) sweep(p *space, g garbage) (int, error) {
 	n := 0
-	for from := uint32(0); ; from += sweepBatch {
-		var records []as.BatchRecordIfc
-		for slot := range uint32(sweepBatch) {
-			records = append(records, s.removal(s.slotKey(p.set, g.id, from+slot)))
+	for from, beyond := uint32(0), uint32(sweepBeyond); ; {
+		step := min(g.slots-min(from, g.slots), sweepBatch)
+		known := step > 0
+		if !known {
+			step, beyond = beyond, min(2*beyond, sweepBatch)
 		}
-		hits := 0
-		if err := s.call(records, func(_ int, o outcome, _ bool) { hits += int(bit(o == done)) }); err != nil {
+		hits, err := s.sweepSlots(p, g, from, from+step)
+		if err != nil {
 			return n, err
 		}
 		n += hits
-		if hits == 0 && from+sweepBatch >= g.slots {
+		from += step
+		if !known && hits == 0 {
 			break
 		}
 	}
 	err := s.call([]as.BatchRecordIfc{s.removal(s.headKey(p.set, g.id))}, func(int, outcome, bool) { n++ })
 	return n, err
+}
+
+// sweepSlots deletes slots and returns how many of them there were.
+func (s *Store) sweepSlots(p *space, g garbage, from, to uint32) (hits int, err error) {
+	var records []as.BatchRecordIfc
+	for slot := from; slot < to; slot++ {
+		records = append(records, s.removal(s.slotKey(p.set, g.id, slot)))
+	}
+	err = s.call(records, func(_ int, o outcome, _ bool) { hits += int(bit(o == done)) })
+	return hits, err
 }
 
 // removal deletes a record, or makes it short and short-lived.
