@@ -81,7 +81,7 @@ func newRoundJob(p *process, r *worker.Round) *roundJob {
 }
 
 // plain says that the round goes without a transaction.
-func (j *roundJob) plain() bool { return j.p.s.cfg.atLeastOnce || len(j.records) == 0 }
+func (j *roundJob) plain() bool { return j.p.s.cfg.atLeastOnce }
 
 func (j *roundJob) ready() bool {
 	return j.stage != stageBegin || j.plain() || j.p.s.broker.ready(j.p.w.name)

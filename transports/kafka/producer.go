@@ -24,14 +24,15 @@ type producer struct {
 
 	// Commit and Recover belong to one goroutine; mu guards what Close,
 	// which may come from another, looks at.
-	mu     sync.Mutex
-	cl     *kgo.Client
-	closed bool
+	mu      sync.Mutex
+	cl      *kgo.Client
+	offsets *kgo.Client // of offsetTxns, or nil
+	closed  bool
 
 	// implicit says that the cluster adds partitions and groups to a
 	// transaction by itself (KIP-890 part 2).
 	implicit bool
-	ends     *endTxnCount
+	wire     *wire
 	round    *round
 
 	// stale wants a new epoch before the next round, unknown wants Recover
@@ -42,21 +43,38 @@ type producer struct {
 
 var _ runtime.Producer = (*producer)(nil)
 
-// endTxnCount counts the EndTxn requests that were put on the wire, to tell
-// an answer to the only attempt from one to a repetition.
-type endTxnCount struct{ sent, answered atomic.Int64 }
+// A wire counts the requests that end a transaction, or put offsets into it,
+// as they are put on the wire: franz-go repeats those whose connection broke.
+type wire struct {
+	// ends and answered tell the answer to the only EndTxn from one to a
+	// repetition.
+	ends, answered atomic.Int64
+	// lost is how many were sent and not answered.
+	lost atomic.Int64
+}
 
 // OnBrokerWrite implements kgo.HookBrokerWrite.
-func (e *endTxnCount) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, _ error) {
-	if key == kmsg.EndTxn.Int16() {
-		e.sent.Add(1)
+func (w *wire) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, _ error) {
+	switch kmsg.Key(key) {
+	case kmsg.EndTxn:
+		w.ends.Add(1)
+		w.lost.Add(1)
+	case kmsg.TxnOffsetCommit, kmsg.AddOffsetsToTxn:
+		w.lost.Add(1)
 	}
 }
 
 // OnBrokerRead implements kgo.HookBrokerRead.
-func (e *endTxnCount) OnBrokerRead(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
-	if key == kmsg.EndTxn.Int16() && err == nil {
-		e.answered.Add(1)
+func (w *wire) OnBrokerRead(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
+	if err != nil {
+		return
+	}
+	switch kmsg.Key(key) {
+	case kmsg.EndTxn:
+		w.answered.Add(1)
+		w.lost.Add(-1)
+	case kmsg.TxnOffsetCommit, kmsg.AddOffsetsToTxn:
+		w.lost.Add(-1)
 	}
 }
 
@@ -84,8 +102,8 @@ func (p *producer) renew(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("kafka: open producer %q: %w", p.id, err)
 	}
-	ends := &endTxnCount{}
-	cl, err := p.t.client(p.options(implicit, ends)...)
+	wire := &wire{}
+	cl, err := p.t.client(p.options(implicit, wire)...)
 	if err != nil {
 		return err
 	}
@@ -97,7 +115,7 @@ func (p *producer) renew(ctx context.Context) error {
 	}
 	p.cl = cl
 	p.mu.Unlock()
-	p.implicit, p.ends = implicit, ends
+	p.implicit, p.wire = implicit, wire
 	err = retry(ctx, func() error {
 		_, _, err := cl.ProducerID(ctx)
 		return err
@@ -113,7 +131,7 @@ func (p *producer) renew(ctx context.Context) error {
 	return nil
 }
 
-func (p *producer) options(implicit bool, ends *endTxnCount) []kgo.Opt {
+func (p *producer) options(implicit bool, wire *wire) []kgo.Opt {
 	codec, _ := compression(p.t.cfg.Compression) // validated by New
 	opts := append(patient(),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
@@ -124,7 +142,7 @@ func (p *producer) options(implicit bool, ends *endTxnCount) []kgo.Opt {
 		// that blocks would not see the round's context end.
 		kgo.MaxBufferedRecords(math.MaxInt32),
 		kgo.UnknownTopicRetries(20),
-		kgo.WithHooks(ends),
+		kgo.WithHooks(wire),
 	)
 	if p.id == "" {
 		return opts
@@ -181,11 +199,14 @@ func (p *producer) Close() {
 
 func (p *producer) closeClient() {
 	p.mu.Lock()
-	cl := p.cl
-	p.cl = nil
+	cl, offsets := p.cl, p.offsets
+	p.cl, p.offsets = nil, nil
 	p.mu.Unlock()
 	if cl != nil {
 		cl.Close()
+	}
+	if offsets != nil {
+		offsets.Close()
 	}
 }
 
@@ -227,17 +248,18 @@ func (p *producer) Commit(ctx context.Context, c runtime.Commit) runtime.Result 
 	p.round.fill(c.Records)
 	defer p.round.release()
 	switch {
+	case len(p.round.recs) == 0 && (p.id == "" || g == nil):
+		return p.commitPlainOffsets(ctx, g, c)
 	case len(p.round.recs) == 0:
-		return p.commitOffsetsOnly(ctx, g, c)
+		return p.commitOffsets(ctx, g, c)
 	case p.id == "":
 		return p.commitIdempotent(ctx, cl, g, c)
 	}
 	return p.commitTransaction(ctx, cl, g, c)
 }
 
-// commitOffsetsOnly commits a round without output. There is nothing that a
-// transaction would have to tie to the offsets.
-func (p *producer) commitOffsetsOnly(ctx context.Context, g *group, c runtime.Commit) runtime.Result {
+// commitPlainOffsets commits a round of at-least-once that has no output.
+func (p *producer) commitPlainOffsets(ctx context.Context, g *group, c runtime.Commit) runtime.Result {
 	if g == nil {
 		if c.Claim != nil {
 			if err := c.Claim(); err != nil {

@@ -22,15 +22,18 @@ import (
 func (p *producer) commitTransaction(ctx context.Context, cl *kgo.Client, g *group, c runtime.Commit) runtime.Result {
 	started := time.Now()
 	if err := p.fillTransaction(ctx, cl, g, c); err != nil {
-		return p.abandon(ctx, cl, started, err)
+		return p.abandon(ctx, cl, started, err, false)
 	}
 	next := p.round.next()
 	decided, err := p.end(ctx, cl)
 	switch {
 	case err == nil:
+		// Before KIP-890 the next transaction has the same epoch: a copy
+		// that arrives late would end it, or take its offsets back.
+		p.stale = !p.implicit && p.wire.lost.Load() > 0
 		return runtime.Result{Outcome: runtime.Committed, Next: next}
 	case decided:
-		return p.abandon(ctx, cl, started, err)
+		return p.abandon(ctx, cl, started, err, false)
 	}
 	p.unknown = true
 	return runtime.Result{Outcome: runtime.Unknown, Err: fmt.Errorf("kafka: producer %q: the commit may or may not have happened: %w", p.id, err)}
@@ -84,11 +87,8 @@ func (p *producer) addOffsets(ctx context.Context, cl *kgo.Client, g *group, c r
 			}
 			added = true
 		}
-		req := txnOffsetCommit(c.Offsets)
-		req.TransactionalID = p.id
-		req.Group = g.cfg.Group
+		req := p.txnOffsetCommit(g, id, generation, c.Offsets)
 		req.ProducerID, req.ProducerEpoch = pid, epoch
-		req.MemberID, req.Generation, req.InstanceID = id, generation, g.instance()
 		resp, err := req.RequestWith(ctx, cl)
 		if err != nil {
 			return err
@@ -111,8 +111,12 @@ func (p *producer) addGroup(ctx context.Context, cl *kgo.Client, g *group, pid i
 	return kerr.ErrorForCode(resp.ErrorCode)
 }
 
-func txnOffsetCommit(offsets map[record.TopicPartition]runtime.Offset) *kmsg.TxnOffsetCommitRequest {
+// txnOffsetCommit is the request but for the producer's epoch.
+func (p *producer) txnOffsetCommit(g *group, id string, generation int32, offsets map[record.TopicPartition]runtime.Offset) *kmsg.TxnOffsetCommitRequest {
 	req := kmsg.NewPtrTxnOffsetCommitRequest()
+	req.TransactionalID = p.id
+	req.Group = g.cfg.Group
+	req.MemberID, req.Generation, req.InstanceID = id, generation, g.instance()
 	eachTopic(slices.Collect(maps.Keys(offsets)), func(topic string, parts []int32) {
 		rt := kmsg.NewTxnOffsetCommitRequestTopic()
 		rt.Topic = topic
@@ -145,23 +149,22 @@ func txnOffsetError(resp *kmsg.TxnOffsetCommitResponse) error {
 // definite no. franz-go repeats requests whose connection broke, so after two
 // copies an answer says nothing about the first.
 func (p *producer) end(ctx context.Context, cl *kgo.Client) (decided bool, err error) {
-	sent, answered := p.ends.sent.Load(), p.ends.answered.Load()
+	sent, answered := p.wire.ends.Load(), p.wire.answered.Load()
 	err = cl.EndTransaction(ctx, kgo.TryCommit)
-	sent, answered = p.ends.sent.Load()-sent, p.ends.answered.Load()-answered
+	sent, answered = p.wire.ends.Load()-sent, p.wire.answered.Load()-answered
 	if err == nil {
 		if answered == 0 {
 			return true, errNotAsked
 		}
 		return false, nil
 	}
-	var ke *kerr.Error
-	definite := errors.As(err, &ke) && !ke.Retriable && !errors.Is(ke, kerr.UnknownServerError)
-	return definite && sent <= 1, err
+	return definite(err) && sent <= 1, err
 }
 
 // abandon makes sure that a transaction which cannot be committed is aborted,
-// and says what the failure means.
-func (p *producer) abandon(ctx context.Context, cl *kgo.Client, started time.Time, err error) runtime.Result {
+// and says what the failure means. anew says that franz-go does not know of
+// the transaction: only a new epoch aborts it.
+func (p *producer) abandon(ctx context.Context, cl *kgo.Client, started time.Time, err error, anew bool) runtime.Result {
 	elapsed := time.Since(started)
 	fencedOff := errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch)
 	err = fmt.Errorf("kafka: producer %q: transaction aborted: %w", p.id, err)
@@ -180,7 +183,7 @@ func (p *producer) abandon(ctx context.Context, cl *kgo.Client, started time.Tim
 		p.fenced = fmt.Errorf("%w: a newer producer uses the transactional ID: %w", runtime.ErrFenced, err)
 		return runtime.Result{Outcome: runtime.Fenced, Err: p.fenced}
 	}
-	p.abort(ctx, cl, errors.Is(err, errNewEpoch) || errors.Is(err, errNotAsked))
+	p.abort(ctx, cl, anew || errors.Is(err, errNewEpoch) || errors.Is(err, errNotAsked))
 	var claim *claimError
 	if errors.As(err, &claim) {
 		return claimed(err)

@@ -11,7 +11,7 @@ type Step uint8
 // The steps of a round. A transactional round is Begin, Append for each
 // partition in order of first appearance, Offsets, End; Abort instead of the
 // rest when something failed. An idempotent round has no Begin, End and
-// Abort; one without records has Offsets only.
+// Abort.
 const (
 	Begin Step = iota
 	Append

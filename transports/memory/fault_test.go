@@ -133,34 +133,50 @@ func TestStepsOfARound(t *testing.T) {
 	s.commit(s.producer(""), runtime.Committed, c)
 	c.Records = nil
 	s.commit(s.producer("q"), runtime.Committed, c)
-	want := "begin append append claim offsets end append append claim offsets claim offsets"
+	s.commit(s.producer(""), runtime.Committed, c)
+	want := "begin append append claim offsets end append append claim offsets begin claim offsets end claim offsets"
 	if got := strings.Join(steps, " "); got != want {
 		t.Fatalf("%s\nwant %s", got, want)
 	}
 }
 
+// A round without records has a transaction of its own, or, at least once, is a
+// plain commit.
 func TestOffsetsOnlyFaults(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
+		id   string
+		step Step
 		done bool
 		err  error
 		want runtime.Outcome
 		now  string
 	}{
-		{false, errBroken, runtime.Unknown, ""},
-		{true, errBroken, runtime.Unknown, "in/0:5"},
-		{false, ErrRefused, runtime.Aborted, ""},
+		{"", Offsets, false, errBroken, runtime.Unknown, ""},
+		{"", Offsets, true, errBroken, runtime.Unknown, "in/0:5"},
+		{"", Offsets, false, ErrRefused, runtime.Aborted, ""},
+		{"p", Begin, false, errBroken, runtime.Aborted, ""},
+		{"p", Offsets, false, errBroken, runtime.Aborted, ""},
+		{"p", Offsets, true, errBroken, runtime.Aborted, ""},
+		{"p", Offsets, false, ErrRefused, runtime.Aborted, ""},
+		{"p", End, false, errBroken, runtime.Unknown, ""},
+		{"p", End, true, errBroken, runtime.Unknown, "in/0:5"},
+		{"p", End, false, ErrRefused, runtime.Aborted, ""},
 	} {
 		s, b := newSuite(t)
 		m := s.join(s.tr)
 		m.waitOwned(4)
 		b.Fail(func(op Op) error {
-			if op.Done == c.done {
+			if op.Step == c.step && op.Done == c.done {
 				return c.err
 			}
 			return nil
 		})
-		s.commit(s.producer("p"), c.want, runtime.Commit{Group: m.group, Offsets: offsets("5")})
+		p := s.producer(c.id)
+		s.commit(p, c.want, runtime.Commit{Group: m.group, Offsets: offsets("5")})
+		if c.want == runtime.Unknown {
+			s.ok(p.Recover(s.ctx))
+		}
 		m.wantCommitted(c.now)
 	}
 }

@@ -118,8 +118,8 @@ func (p *producer) Commit(ctx context.Context, c runtime.Commit) runtime.Result 
 	}
 	runs := split(c.Records)
 	switch {
-	case len(runs) == 0:
-		return p.commitOffsetsOnly(ctx, g, c)
+	case len(runs) == 0 && (p.id == "" || g == nil):
+		return p.commitPlainOffsets(ctx, g, c)
 	case p.id == "":
 		return p.commitIdempotent(ctx, g, c, runs)
 	}
@@ -198,9 +198,8 @@ func (p *producer) addOffsets(ctx context.Context, g *membership, c runtime.Comm
 	})
 }
 
-// commitOffsetsOnly commits a round without output, which needs no
-// transaction.
-func (p *producer) commitOffsetsOnly(ctx context.Context, g *membership, c runtime.Commit) runtime.Result {
+// commitPlainOffsets commits a round of at-least-once that has no output.
+func (p *producer) commitPlainOffsets(ctx context.Context, g *membership, c runtime.Commit) runtime.Result {
 	sent := false
 	err := p.addOffsets(ctx, g, c, func(m Membership) error {
 		err := p.t.broker.Commit(g.cfg.Group, m, c.Offsets)
