@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/weirstream/weir/core/store"
@@ -117,15 +116,5 @@ func Store(t *testing.T, f StoreFactory) {
 			})
 		}
 	})
-	var missing []string
-	for _, c := range StoreCapabilities() {
-		if !f.Has(c) {
-			missing = append(missing, string(c))
-		}
-	}
-	if len(missing) == 0 {
-		t.Logf("%s declares every capability", f.Name)
-		return
-	}
-	t.Logf("%s does not declare: %s", f.Name, strings.Join(missing, ", "))
+	report(t, f.Name, StoreCapabilities(), f.Has, nil)
 }

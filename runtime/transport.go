@@ -104,8 +104,9 @@ type Member struct {
 // A Listener hears of assignments. Calls come one at a time from a goroutine
 // of the transport; while one runs, the group waits.
 type Listener interface {
-	// Assigned says that the partitions are ours from now on. session grows
-	// with each call and whenever ownership was lost.
+	// Assigned says that the partitions are ours from now on, besides those
+	// that were before; there may be none. session grows with each call and
+	// whenever ownership was lost.
 	Assigned(session int64, parts []record.TopicPartition)
 	// Revoked asks for the partitions back. Until it returns, commits for
 	// them are still accepted; ctx ends when the budget is used up.
@@ -155,9 +156,9 @@ type FetchConfig struct {
 // A Fetcher reads partitions from given offsets, read committed. Its methods
 // are for one goroutine, save Close, which may be called from any.
 type Fetcher interface {
-	// Set starts reading each partition at the offset given, or moves there.
-	// After it returns, Poll returns nothing that was fetched for those
-	// partitions before.
+	// Set starts reading each partition at the offset given, or moves there,
+	// and ends its pause. After it returns, Poll returns nothing that was
+	// fetched for those partitions before.
 	Set(at map[record.TopicPartition]int64)
 	// Remove stops reading the partitions, likewise.
 	Remove(parts []record.TopicPartition)

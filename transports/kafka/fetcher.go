@@ -142,7 +142,6 @@ func (f *fetcher) Set(at map[record.TopicPartition]int64) {
 	for tp, offset := range at {
 		cur := &cursor{tp: tp, next: offset, leader: noLeader, leaderEpoch: -1}
 		if old := f.cursors[tp]; old != nil {
-			cur.paused = old.paused
 			cur.id, cur.leader, cur.leaderEpoch = old.id, old.leader, old.leaderEpoch
 			f.drop(old)
 			f.order[slices.Index(f.order, old)] = cur

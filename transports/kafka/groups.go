@@ -33,7 +33,7 @@ func (m GroupMember) String() string {
 // member ID; a group that does not exist has none.
 func (t *Transport) GroupMembers(ctx context.Context, group string) ([]GroupMember, error) {
 	var members []GroupMember
-	err := retry(ctx, func() error {
+	err := t.retry(ctx, func(ctx context.Context) error {
 		described, err := t.adm.DescribeGroups(ctx, group)
 		if err != nil {
 			return err
@@ -75,7 +75,7 @@ func memberOf(d kadm.DescribedGroupMember) GroupMember {
 // pending transactions.
 func (t *Transport) GroupOffsets(ctx context.Context, group string) (map[record.TopicPartition]int64, error) {
 	offsets := make(map[record.TopicPartition]int64)
-	err := retry(ctx, func() error {
+	err := t.retry(ctx, func(ctx context.Context) error {
 		got, err := t.adm.FetchOffsets(ctx, group)
 		if errors.Is(err, kerr.GroupIDNotFound) {
 			return nil
@@ -99,7 +99,7 @@ func (t *Transport) GroupOffsets(ctx context.Context, group string) (map[record.
 // DeleteGroup deletes a group with its committed offsets; deleting one that
 // does not exist is fine. It fails while the group has members.
 func (t *Transport) DeleteGroup(ctx context.Context, group string) error {
-	err := retry(ctx, func() error {
+	err := t.retry(ctx, func(ctx context.Context) error {
 		_, err := t.adm.DeleteGroup(ctx, group)
 		if errors.Is(err, kerr.GroupIDNotFound) {
 			return nil

@@ -20,7 +20,7 @@ func (g *group) Committed(ctx context.Context, parts []record.TopicPartition) (m
 		return map[record.TopicPartition]runtime.Offset{}, nil
 	}
 	var offsets map[record.TopicPartition]runtime.Offset
-	err := retry(ctx, func() (err error) {
+	err := g.t.retry(ctx, func(ctx context.Context) (err error) {
 		offsets, err = g.fetchOffsets(ctx, parts)
 		return err
 	})

@@ -116,7 +116,7 @@ func (p *producer) renew(ctx context.Context) error {
 	p.cl = cl
 	p.mu.Unlock()
 	p.implicit, p.wire = implicit, wire
-	err = retry(ctx, func() error {
+	err = p.t.retry(ctx, func(ctx context.Context) error {
 		_, _, err := cl.ProducerID(ctx)
 		return err
 	})
@@ -162,7 +162,7 @@ func (p *producer) options(implicit bool, wire *wire) []kgo.Opt {
 // (KIP-890), by which franz-go decides, too.
 func (t *Transport) implicitTransactions(ctx context.Context) (bool, error) {
 	implicit := false
-	err := retry(ctx, func() error {
+	err := t.retry(ctx, func(ctx context.Context) error {
 		resp, err := kmsg.NewPtrApiVersionsRequest().RequestWith(ctx, t.admin)
 		if err != nil {
 			return err

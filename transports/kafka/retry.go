@@ -45,6 +45,18 @@ func retry(ctx context.Context, fn func() error) error {
 	return retryWhen(ctx, passing, fn)
 }
 
+// retry is retry that ends when the transport is closed.
+func (t *Transport) retry(ctx context.Context, fn func(context.Context) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(t.life, func() { cancel(errClosed) })()
+	err := retry(ctx, func() error { return fn(ctx) })
+	if err != nil && t.life.Err() != nil {
+		return errors.Join(errClosed, err)
+	}
+	return err
+}
+
 func retryWhen(ctx context.Context, passes func(error) bool, fn func() error) error {
 	for n := 1; ; n++ {
 		err := fn()

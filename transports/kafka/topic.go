@@ -19,7 +19,7 @@ import (
 // are asked for.
 func (t *Transport) Topics(ctx context.Context, names ...string) (map[string]runtime.TopicInfo, error) {
 	var infos map[string]runtime.TopicInfo
-	err := retry(ctx, func() (err error) {
+	err := t.retry(ctx, func(ctx context.Context) (err error) {
 		if infos, err = t.metadata(ctx, names); err != nil || len(infos) == 0 {
 			return err
 		}
@@ -95,7 +95,7 @@ func (t *Transport) CreateTopic(ctx context.Context, name string, spec runtime.T
 	for k, v := range spec.Config {
 		configs[k] = kmsg.StringPtr(v)
 	}
-	err := retry(ctx, func() error {
+	err := t.retry(ctx, func(ctx context.Context) error {
 		_, err := t.adm.CreateTopic(ctx, spec.Partitions, spec.Replicas, configs, name)
 		return err
 	})
@@ -113,7 +113,7 @@ func (t *Transport) CreateTopic(ctx context.Context, name string, spec runtime.T
 }
 
 func (t *Transport) waitTopic(ctx context.Context, name string) error {
-	return retry(ctx, func() error {
+	return t.retry(ctx, func(ctx context.Context) error {
 		infos, err := t.metadata(ctx, []string{name})
 		if err == nil && infos[name].Partitions == 0 {
 			err = kerr.UnknownTopicOrPartition
@@ -124,7 +124,7 @@ func (t *Transport) waitTopic(ctx context.Context, name string) error {
 
 // DeleteTopic implements runtime.Transport.
 func (t *Transport) DeleteTopic(ctx context.Context, name string) error {
-	err := retry(ctx, func() error {
+	err := t.retry(ctx, func(ctx context.Context) error {
 		_, err := t.adm.DeleteTopic(ctx, name)
 		if errors.Is(err, kerr.UnknownTopicOrPartition) {
 			return nil
@@ -148,7 +148,7 @@ func (t *Transport) Offsets(ctx context.Context, parts []record.TopicPartition) 
 	}
 	names := slices.Sorted(maps.Keys(topics))
 	var ranges map[record.TopicPartition]runtime.LogRange
-	err := retry(ctx, func() error {
+	err := t.retry(ctx, func(ctx context.Context) error {
 		// The start first: it only grows, so start <= end holds.
 		starts, err := t.adm.ListStartOffsets(ctx, names...)
 		if err != nil {
@@ -193,7 +193,7 @@ func (t *Transport) DeleteRecords(ctx context.Context, before map[record.TopicPa
 	if len(offsets) == 0 {
 		return nil
 	}
-	err := retry(ctx, func() error {
+	err := t.retry(ctx, func(ctx context.Context) error {
 		resps, err := t.adm.DeleteRecords(ctx, offsets)
 		if err != nil {
 			return err

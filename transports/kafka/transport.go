@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -29,6 +30,10 @@ type Transport struct {
 	admin *kgo.Client
 	adm   *kadm.Client
 
+	// life ends with Close.
+	life context.Context //nolint:containedctx // bounds all requests
+	end  context.CancelFunc
+
 	mu     sync.Mutex
 	closed bool
 	open   map[interface{ Close() }]struct{}
@@ -53,6 +58,7 @@ func New(cfg Config) (*Transport, error) {
 		dial: kgo.Dialer(dial),
 		open: map[interface{ Close() }]struct{}{},
 	}
+	t.life, t.end = context.WithCancel(context.Background())
 	if t.admin, err = t.client(patient()...); err != nil {
 		return nil, err
 	}
@@ -70,6 +76,7 @@ func (t *Transport) Close() error {
 		open = append(open, c)
 	}
 	t.mu.Unlock()
+	t.end()
 	for _, c := range open {
 		c.Close()
 	}

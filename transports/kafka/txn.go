@@ -183,7 +183,10 @@ func (p *producer) abandon(ctx context.Context, cl *kgo.Client, started time.Tim
 		p.fenced = fmt.Errorf("%w: a newer producer uses the transactional ID: %w", runtime.ErrFenced, err)
 		return runtime.Result{Outcome: runtime.Fenced, Err: p.fenced}
 	}
-	p.abort(ctx, cl, anew || errors.Is(err, errNewEpoch) || errors.Is(err, errNotAsked))
+	// A topic that was deleted and made anew stays unknown to a client that
+	// has written to the old one.
+	recreated := errors.Is(err, kerr.UnknownTopicID)
+	p.abort(ctx, cl, anew || recreated || errors.Is(err, errNewEpoch) || errors.Is(err, errNotAsked))
 	var claim *claimError
 	if errors.As(err, &claim) {
 		return claimed(err)

@@ -20,6 +20,8 @@ var (
 	ErrPolicy = errors.New("memory: not allowed by the topic's cleanup.policy")
 	// ErrNoKey refuses a record without a key on a compacted topic.
 	ErrNoKey = errors.New("memory: a compacted topic takes no record without a key")
+	// ErrTooLarge refuses a record beyond the topic's max.message.bytes.
+	ErrTooLarge = errors.New("memory: the record is too large")
 	// ErrTxnState says that the producer has no transaction to end, or that
 	// it was ended the other way already.
 	ErrTxnState = errors.New("memory: no such transaction is open")

@@ -3,6 +3,7 @@ package memory
 import (
 	"fmt"
 	"maps"
+	"strconv"
 	"strings"
 
 	"github.com/weirstream/weir/core/record"
@@ -18,16 +19,43 @@ func (t *topic) policy(word string) bool {
 	return strings.Contains(t.info.Config["cleanup.policy"], word)
 }
 
-func (t *topic) accepts(tp record.TopicPartition, recs []record.Record) error {
-	if !t.policy("compact") {
-		return nil
+// defaultMaxMessage is Kafka's default of max.message.bytes.
+const defaultMaxMessage = 1048588
+
+// recordOverhead is what a record takes in a log besides its bytes, about.
+const recordOverhead = 70
+
+// maxMessage is how large a record may be, by the topic's max.message.bytes.
+func (t *topic) maxMessage() int {
+	if n, err := strconv.Atoi(t.info.Config["max.message.bytes"]); err == nil {
+		return n
 	}
+	return defaultMaxMessage
+}
+
+func (t *topic) accepts(tp record.TopicPartition, recs []record.Record) error {
+	compact, limit := t.policy("compact"), t.maxMessage()
 	for i := range recs {
-		if recs[i].Key == nil {
+		if compact && recs[i].Key == nil {
 			return fmt.Errorf("%w: record %d for %v", ErrNoKey, i, tp)
+		}
+		size := len(recs[i].Key) + len(recs[i].Value) + recordOverhead
+		for _, h := range recs[i].Headers {
+			size += len(h.Key) + len(h.Value)
+		}
+		if size > limit {
+			return fmt.Errorf("%w: record %d for %v takes %d bytes and %s allows %d", ErrTooLarge, i, tp, size, tp.Topic, limit)
 		}
 	}
 	return nil
+}
+
+// validName holds topic names to Kafka's rules.
+func validName(name string) bool {
+	const most = 249
+	return name != "" && name != "." && name != ".." && len(name) <= most && !strings.ContainsFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '_' && r != '-'
+	})
 }
 
 // CreateTopic creates a topic, or fails with runtime.ErrTopicExists.
@@ -45,8 +73,8 @@ func (b *Broker) CreateTopic(name string, spec runtime.TopicSpec) error {
 	if spec.Replicas == -1 {
 		spec.Replicas = 1
 	}
-	if name == "" || spec.Partitions < 1 || spec.Replicas < 1 {
-		return fmt.Errorf("%w: %q with %d partitions and %d replicas; name it and ask for at least one of each, or -1 for the default",
+	if !validName(name) || spec.Partitions < 1 || spec.Replicas < 1 {
+		return fmt.Errorf("%w: %q with %d partitions and %d replicas; name it with letters, digits, '.', '_' and '-', and ask for at least one of each, or -1 for the default",
 			ErrInvalidTopic, name, spec.Partitions, spec.Replicas)
 	}
 	t := &topic{info: runtime.TopicInfo{Partitions: spec.Partitions, Replicas: spec.Replicas, Config: map[string]string{
