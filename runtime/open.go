@@ -47,7 +47,7 @@ func (s *session) open(ctx context.Context, e worker.Open) worker.Opened {
 		ev.Inputs = append(ev.Inputs, in)
 	}
 	for i, name := range e.Stores {
-		l, r, err := s.openSpace(spaceOf(name, e.Task), e)
+		l, r, err := s.waitForSpace(ctx, spaceOf(name, e.Task), e)
 		if err != nil {
 			ev.Err = fmt.Errorf("task %s: opening %s: %w", e.Task, name, err)
 			return ev
@@ -58,6 +58,19 @@ func (s *session) open(ctx context.Context, e worker.Open) worker.Opened {
 		ev.Readers[name] = r
 	}
 	return ev
+}
+
+// waitForSpace opens one space, as soon as its store can be reached.
+func (s *session) waitForSpace(ctx context.Context, sp store.Space, e worker.Open) (changelog.Log, store.Reader, error) {
+	var wait backoff
+	for {
+		l, r, err := s.openSpace(sp, e)
+		if !errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
+			return l, r, err
+		}
+		s.log.Warn("the store cannot be reached; waiting for it", "space", sp.String(), "error", err)
+		wait.sleep(ctx)
+	}
 }
 
 // openSpace opens one space; a damaged one is emptied, to be rebuilt.

@@ -44,11 +44,17 @@ func (s *session) restore(ctx context.Context, e worker.Restore) worker.Restored
 	for _, p := range e.Plans {
 		if err := rs.begin(p); err != nil {
 			ev.Err = fmt.Errorf("task %s: restoring %s: %w", e.Task, p.Space, err)
-			return ev
+			break
 		}
 	}
-	if err := rs.run(ctx); err != nil {
-		ev.Err = fmt.Errorf("task %s: restoring: %w", e.Task, err)
+	if ev.Err == nil {
+		if err := rs.run(ctx); err != nil {
+			ev.Err = fmt.Errorf("task %s: restoring: %w", e.Task, err)
+		}
+	}
+	if errors.Is(ev.Err, store.ErrUnavailable) || errors.Is(ev.Err, store.ErrCorrupt) {
+		s.log.Warn("the store failed during a restore; the task opens again", "task", e.Task.String(), "error", ev.Err)
+		new(backoff).sleep(ctx)
 	}
 	return ev
 }

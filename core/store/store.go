@@ -16,6 +16,10 @@ var (
 	ErrCorrupt = errors.New("store: corrupt")
 	// ErrClosed marks the use of a store or space after Close or Release.
 	ErrClosed = errors.New("store: closed")
+	// ErrUnavailable marks a store that cannot be reached now. What was asked
+	// for may have happened or not; opening the space again finds out, once
+	// the store is back.
+	ErrUnavailable = errors.New("store: unavailable")
 	// ErrLocked marks a store that another process holds open.
 	ErrLocked = errors.New("store: locked by another process")
 )

@@ -141,8 +141,7 @@ func (m *Machine) applied(ev Applied) {
 		}
 	}
 	if ev.Err != nil {
-		err := fmt.Errorf("the store refused a committed batch; the changelog has it, so nothing is lost: repair the store and restart: %w", ev.Err)
-		m.each(func(o *owned) { m.refused(o, err) })
+		m.each(func(o *owned) { m.refused(o, ev.Err) })
 	} else {
 		m.each(func(o *owned) { o.task.Applied() })
 	}
@@ -151,14 +150,24 @@ func (m *Machine) applied(ev Applied) {
 	m.openForgotten()
 }
 
-// refused ends a task whose committed writes the store did not take.
+// refused answers a store that did not take the committed writes of a task.
+// The changelog has them: a task whose store is damaged or away is opened
+// again once the round is over, and reads back what is missing.
 func (m *Machine) refused(o *owned, err error) {
-	o.task.Abort()
-	if o.state == Draining {
+	switch {
+	case o.state == Draining:
 		m.remove(o, true)
-		return
+	case mends(err):
+		m.forget(o)
+	default:
+		o.task.Abort()
+		m.halt(o, fmt.Errorf("the store refused a committed batch; the changelog has it, so nothing is lost: repair the store and restart: %w", err))
 	}
-	m.halt(o, err)
+}
+
+// mends reports whether opening a space again can help.
+func mends(err error) bool {
+	return errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrUnavailable)
 }
 
 // forget drops a task whose outcome is unknown until the producer is back.

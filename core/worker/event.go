@@ -25,13 +25,17 @@ type (
 		// Readers are the opened spaces and the global tables, by name.
 		Readers map[string]store.Reader
 		// Err says that the task cannot be opened; waiting does not help.
+		// For what waiting may help against, the driver waits.
 		Err error
 	}
 	// Restored answers Restore.
 	Restored struct {
 		Task       task.ID
 		Generation store.Generation
-		Err        error
+		// Err is why the task is not restored. After store.ErrCorrupt and
+		// store.ErrUnavailable it is opened again at once: the driver waits
+		// before it says so.
+		Err error
 	}
 	// Fetched brings records; Session is that of the Fetch effect.
 	Fetched struct {

@@ -70,6 +70,10 @@ func (m *Machine) restored(ev Restored) {
 	if o == nil || o.state != Restoring {
 		return
 	}
+	if mends(ev.Err) {
+		m.open(o)
+		return
+	}
 	if ev.Err != nil {
 		m.halt(o, ev.Err)
 		return

@@ -1,6 +1,7 @@
 package worker_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -109,6 +110,11 @@ func (l *lab) runEvent(d *datadriven.TestData, a args) bool {
 	case "decided":
 		l.step(worker.Decided{Round: a.num("round", 0), Outcome: worker.Committed, Now: l.now})
 	case "apply":
+		if d.HasArg("really") {
+			if err := l.disk.apply(l.apply.Batch); err != nil {
+				d.Fatalf(l.t, "%v", err)
+			}
+		}
 		l.applyNow(a.err())
 	case "recovered":
 		l.recovering = false
@@ -176,13 +182,16 @@ func (l *lab) runWorld(d *datadriven.TestData, a args) bool {
 		c := l.broker.committed[tp]
 		d.MaybeScanArgs(l.t, "metadata", &c.metadata)
 		l.broker.committed[tp] = committed{a.num("at", c.offset), c.metadata}
-	case "corrupt", "break":
+	case "corrupt", "break", "mend":
 		tp := a.part()
 		s := l.disk.space(store.Space{Table: tp.Topic, Partition: tp.Partition})
-		if d.Cmd == "corrupt" {
+		switch d.Cmd {
+		case "corrupt":
 			s.corrupt = true
-		} else {
-			s.broken = errors.New("disk on fire")
+		case "mend":
+			s.broken = nil
+		default:
+			s.broken = cmp.Or(a.err(), errors.New("disk on fire"))
 		}
 	case "takeover":
 		tp := a.part()
@@ -298,6 +307,8 @@ func (a args) err() error {
 			return store.ErrFenced
 		case arg.Vals[0] == "corrupt":
 			return store.ErrCorrupt
+		case arg.Vals[0] == "unavailable":
+			return store.ErrUnavailable
 		default:
 			return errors.New(strings.ReplaceAll(arg.Vals[0], "-", " "))
 		}
