@@ -105,6 +105,8 @@ func (s *Store) resolve(h *head) error {
 	}
 	if v == committed {
 		h.now = h.next
+	} else if s.hooks.undecided {
+		h.now.position = h.next.position
 	}
 	h.pending, h.next = false, state{}
 	return nil

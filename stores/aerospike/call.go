@@ -85,7 +85,7 @@ func (r *retrier) wait(why error) error {
 	pause := r.pause/2 + rand.N(r.pause)
 	r.pause = min(2*r.pause, maxPause)
 	if time.Now().Add(pause).After(r.until) {
-		return fmt.Errorf("aerospike: giving up after %s (check the servers' health and load, or raise RetryFor): %w", r.store.cfg.RetryFor, why)
+		return fmt.Errorf("%w: aerospike: giving up after %s (check the servers' health and load, or raise RetryFor): %w", store.ErrUnavailable, r.store.cfg.RetryFor, why)
 	}
 	t := time.NewTimer(pause)
 	defer t.Stop()

@@ -43,7 +43,9 @@ type Config struct {
 
 	// RetryFor is how long a call is tried again, with growing pauses, while
 	// the servers are away, overloaded or in the middle of moving
-	// partitions. Default (0): 30 s.
+	// partitions. Then it fails with store.ErrUnavailable; a worker opens
+	// the task again and waits there for as long as it takes. Default (0):
+	// 10 s.
 	RetryFor time.Duration
 
 	// Concurrency is how many connections to each server are used at most,
@@ -78,7 +80,7 @@ type Config struct {
 
 const (
 	defaultTimeout      = 5 * time.Second
-	defaultRetryFor     = 30 * time.Second
+	defaultRetryFor     = 10 * time.Second
 	defaultConcurrency  = 64
 	defaultBatchRecords = 4096
 	defaultRecordBytes  = 1 << 20

@@ -16,6 +16,8 @@ type hooks struct {
 	plan func(pl *plan)
 	// apart commits the spaces of a batch one by one.
 	apart bool
+	// undecided takes the position of a batch that does not count.
+	undecided bool
 	// trust opens spaces without checking what the server holds.
 	trust bool
 	// ignoreScans uses slots again that a scan may still read.

@@ -64,6 +64,11 @@ func mutations() []mutation {
 			own:   map[string]check{"a worker's crash": checkWorkerCrash, "an unknown outcome": checkUnknown},
 		},
 		{
+			name:  "a restore begins at the offset of a batch that does not count",
+			plant: func(h *hooks) { h.undecided = true },
+			own:   crash,
+		},
+		{
 			name:  "in doubt counts as failed",
 			plant: func(h *hooks) { h.judge = doubtIs(refused) },
 			own:   map[string]check{"faults": checkFaults, "an unknown outcome": checkUnknown},
