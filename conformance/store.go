@@ -93,7 +93,7 @@ type StoreCheck struct {
 
 // StoreChecks returns the suite.
 func StoreChecks() []StoreCheck {
-	return slices.Concat(readChecks(), writeChecks(), ownerChecks(), lifeChecks(), crashChecks(), bulkChecks())
+	return slices.Concat(readChecks(), writeChecks(), ownerChecks(), lifeChecks(), crashChecks(), loadChecks(), bulkChecks())
 }
 
 // Store runs the suite. Checks run in parallel. It must be called from a test

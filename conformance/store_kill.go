@@ -10,13 +10,27 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/weirstream/weir/core/store"
 )
 
-// The child learns the directory of its store and that it is the child.
-const killDirVariable = "WEIR_CONFORMANCE_KILL_DIR"
+// The child learns the directory of its store, that it is the child, and what
+// to do there.
+const (
+	killDirVariable  = "WEIR_CONFORMANCE_KILL_DIR"
+	killWorkVariable = "WEIR_CONFORMANCE_KILL_WORK"
+)
 
-// runKillChild is what the child does: it makes the history, one step after
-// another, says which are done, and never ends by itself.
+// killWork is what a child does until it is killed, by name.
+func killWork(name string) func(s store.Store) error {
+	if name == loadWork {
+		return loadUntilKilled
+	}
+	return applyUntilKilled
+}
+
+// runKillChild is what the child does: it works, says what is done, and never
+// ends by itself.
 func runKillChild(f StoreFactory) {
 	dir := os.Getenv(killDirVariable)
 	if dir == "" {
@@ -31,6 +45,11 @@ func killChild(f StoreFactory, dir string) error {
 	if err != nil {
 		return err
 	}
+	return killWork(os.Getenv(killWorkVariable))(s)
+}
+
+// applyUntilKilled makes the history, one step after another.
+func applyUntilKilled(s store.Store) error {
 	_, ps, err := openHistory(s)
 	if err != nil {
 		return err
@@ -40,11 +59,17 @@ func killChild(f StoreFactory, dir string) error {
 		if err := h.do(s, i); err != nil {
 			return err
 		}
-		// Straight to the pipe: a line that was written was applied before.
-		if _, err := fmt.Fprintf(os.Stdout, "applied %d\n", i); err != nil {
+		if err := sayApplied(i); err != nil {
 			return err
 		}
 	}
+}
+
+// sayApplied writes straight to the pipe: a line that was written was applied
+// before.
+func sayApplied(i int) error {
+	_, err := fmt.Fprintf(os.Stdout, "applied %d\n", i)
+	return err
 }
 
 // checkKill kills a process with SIGKILL while it writes, several times over
@@ -60,7 +85,7 @@ func checkKill(tb TB, f StoreFactory) {
 		if short() && round == 3 {
 			break
 		}
-		acked := killAfter(tb, f, dir, after)
+		acked := killAfter(tb, f, dir, "", after)
 		s, err := f.OpenDir(dir)
 		if err != nil {
 			tb.Fatalf("opening after SIGKILL: %v", err)
@@ -78,9 +103,9 @@ func checkKill(tb TB, f StoreFactory) {
 	}
 }
 
-// killAfter runs the child until it reported n steps, kills it, and returns
-// the last step that it reported.
-func killAfter(tb TB, f StoreFactory, dir string, n int) int {
+// killAfter runs a child until it reported n times, kills it, and returns the
+// last step that it reported.
+func killAfter(tb TB, f StoreFactory, dir, work string, n int) int {
 	tb.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -94,7 +119,7 @@ func killAfter(tb TB, f StoreFactory, dir string, n int) int {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	cmd := exec.CommandContext(ctx, exe, "-test.run="+strings.Join(pattern, "/"), "-test.v=false")
-	cmd.Env = append(os.Environ(), killDirVariable+"="+dir)
+	cmd.Env = append(os.Environ(), killDirVariable+"="+dir, killWorkVariable+"="+work)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()

@@ -77,8 +77,10 @@ func (m *machine) step() {
 		m.take(sp)
 	case n < 88:
 		m.release(sp, o)
-	case n < 92:
+	case n < 90:
 		m.dropSpace(sp, o)
+	case n < 92:
+		m.load(sp, o)
 	case n < 96:
 		if err := m.store.Flush(); err != nil {
 			m.tb.Fatalf("flushing: %v", err)
@@ -174,6 +176,33 @@ func (m *machine) dropSpace(sp store.Space, o owned) {
 	}
 	m.model.drop(sp)
 	m.unchanged("after a drop", sp, o.gen)
+}
+
+// load fills a space in bulk, where the store can, or gives up half-way.
+func (m *machine) load(sp store.Space, o owned) {
+	s, ok := m.store.(store.BulkLoader)
+	if !ok {
+		m.dropSpace(sp, o)
+		return
+	}
+	what := loadRandom(m.t)
+	l, err := s.Load(sp, o.gen, loadMemory)
+	if err != nil {
+		m.tb.Fatalf("loading: %v", err)
+	}
+	m.model.drop(sp)
+	if rapid.IntRange(0, 4).Draw(m.t, "give up") == 0 {
+		if err := l.Add([]byte("k"), []byte("v")); err != nil {
+			m.tb.Fatalf("adding: %v", err)
+		}
+		l.Abort()
+	} else {
+		if err := what.write(l); err != nil {
+			m.tb.Fatalf("loading: %v", err)
+		}
+		m.model[sp] = what.model()
+	}
+	m.unchanged("after a load", sp, o.gen)
 }
 
 // restart closes the store and opens it again, where that keeps anything.

@@ -14,7 +14,7 @@ import (
 // runs them.
 func TestStorePebble(t *testing.T) {
 	open := func(dir string) (store.Store, error) {
-		return pebble.Open(pebble.Config{Dir: dir, CacheBytes: 8 << 20})
+		return pebble.Open(pebble.Config{Dir: dir, MemoryBytes: 8 << 20})
 	}
 	conformance.Store(t, conformance.StoreFactory{
 		Name: "pebble",

@@ -139,9 +139,10 @@ func (c *Config) validate() error {
 }
 
 // budget divides MemoryBytes: a quarter each for epochs, input buffers, fetch
-// buffers and read caches.
+// buffers and read caches. A task that restores has neither input buffers nor
+// caches yet; what they would take is for sorting.
 type budget struct {
-	epoch, input, fetch, cache int
+	epoch, input, fetch, cache, load int
 }
 
 func (c *Config) budget() budget {
@@ -159,6 +160,7 @@ func (c *Config) budget() budget {
 		input: max(quarter/(c.Lanes*max(inputs, 1)*tasksPerLane), 256<<10),
 		fetch: max(quarter/c.Lanes, 1<<20),
 		cache: quarter / (c.Lanes * max(spaces, 1) * tasksPerLane),
+		load:  quarter / (maxRestores / 2),
 	}
 }
 

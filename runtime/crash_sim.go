@@ -13,3 +13,7 @@ func Crash(c *Config, point string) {
 		CrashHook(c, point)
 	}
 }
+
+// bulkRecords is how many records there must be for a space to be filled in
+// bulk: simulated logs are short.
+const bulkRecords = 20

@@ -40,7 +40,8 @@ func (s *session) restore(ctx context.Context, e worker.Restore) worker.Restored
 		ev.Err = ctx.Err()
 		return ev
 	}
-	rs := &restorer{s: s, gen: e.Generation, start: time.Now(), spaces: make(map[record.TopicPartition]*restoring)}
+	rs := &restorer{s: s, gen: e.Generation, start: time.Now(), spaces: make(map[record.TopicPartition]*restoring), loads: s.budget.load / max(len(e.Plans), 1)}
+	defer rs.abort()
 	for _, p := range e.Plans {
 		if err := rs.begin(p); err != nil {
 			ev.Err = fmt.Errorf("task %s: restoring %s: %w", e.Task, p.Space, err)
@@ -67,27 +68,48 @@ type restorer struct {
 	spaces map[record.TopicPartition]*restoring
 	batch  store.Batch
 	bytes  int
+	loads  int // bytes that one load may hold
 }
 
 type restoring struct {
 	plan changelog.Plan
 	*changelog.Restore
+	load store.Loader // nil when the space is filled by batches
 }
 
 func (rs *restorer) begin(p changelog.Plan) error {
+	r := &restoring{plan: p, Restore: changelog.NewRestore(p)}
 	if p.Drop {
 		rs.s.log.Warn("rebuilding a space from its changelog", "space", p.Space.String(), "reason", p.Reason)
-		if err := rs.s.cfg.Store.Drop(p.Space, rs.gen); err != nil {
-			return err
-		}
+	}
+	bulk, ok := rs.s.cfg.Store.(store.BulkLoader)
+	var err error
+	switch {
+	case ok && p.Fresh && r.Remaining() >= bulkRecords:
+		r.load, err = bulk.Load(p.Space, rs.gen, rs.loads)
+	case p.Drop:
+		err = rs.s.cfg.Store.Drop(p.Space, rs.gen)
+	}
+	if err != nil {
+		return err
+	}
+	if p.Drop {
 		Crash(rs.s.cfg, "restore.dropped")
 	}
-	r := &restoring{p, changelog.NewRestore(p)}
 	rs.report(r)
 	if !r.Done() {
 		rs.spaces[p.TP] = r
 	}
 	return nil
+}
+
+// abort gives up the loads that are not complete.
+func (rs *restorer) abort() {
+	for _, r := range rs.spaces {
+		if r.load != nil {
+			r.load.Abort()
+		}
+	}
 }
 
 func (rs *restorer) report(r *restoring) {
@@ -140,6 +162,9 @@ func (rs *restorer) add(ctx context.Context, f Fetcher, b *Batch) error {
 	if b.Err != nil {
 		return b.Err
 	}
+	if r.load != nil {
+		return r.Load(r.load, b.Records, b.Next)
+	}
 	r.Add(rs.batch.Part(r.plan.Space, rs.gen), b.Records, b.Next, nowMillis())
 	for i := range b.Records {
 		rs.bytes += len(b.Records[i].Key) + len(b.Records[i].Value)
@@ -160,10 +185,13 @@ func (rs *restorer) again(ctx context.Context, f Fetcher, r *restoring) error {
 	if err != nil {
 		return err
 	}
-	p := changelog.NewPlan(changelog.Log{
-		Space: r.plan.Space, TP: tp, Start: ranges[tp].Start, End: ranges[tp].End,
-		Position: store.Position{Changelog: r.Next(), Exists: true}, Now: nowMillis(),
-	})
+	l := changelog.Log{Space: r.plan.Space, TP: tp, Start: ranges[tp].Start, End: ranges[tp].End, Now: nowMillis()}
+	if r.load != nil {
+		r.load.Abort() // the space is empty, as it was
+	} else {
+		l.Position = store.Position{Changelog: r.Next(), Exists: true}
+	}
+	p := changelog.NewPlan(l)
 	delete(rs.spaces, tp)
 	if err := rs.begin(p); err != nil {
 		return err
@@ -192,6 +220,11 @@ func (rs *restorer) apply(f Fetcher) error {
 		return err
 	}
 	for tp, r := range rs.spaces {
+		if r.Done() && r.load != nil {
+			if err := rs.complete(r); err != nil {
+				return err
+			}
+		}
 		rs.report(r)
 		if r.Done() {
 			delete(rs.spaces, tp)
@@ -199,4 +232,12 @@ func (rs *restorer) apply(f Fetcher) error {
 		}
 	}
 	return nil
+}
+
+// complete makes a load visible.
+func (rs *restorer) complete(r *restoring) error {
+	Crash(rs.s.cfg, "restore.apply")
+	err := r.load.Commit(r.Position(nowMillis()))
+	Crash(rs.s.cfg, "restore.applied")
+	return err
 }

@@ -35,6 +35,9 @@ type Plan struct {
 	// Drop says that the space must be emptied first, and Reason why.
 	Drop   bool
 	Reason string
+	// Fresh says that the space begins with nothing: it has no position, or
+	// is dropped first.
+	Fresh bool
 }
 
 // NewPlan decides how to restore a space. What the store holds is kept when
@@ -43,13 +46,14 @@ func NewPlan(l Log) Plan {
 	p := Plan{Space: l.Space, TP: l.TP, From: l.Start, To: l.End}
 	at := l.Position.Changelog
 	rebuild := func(format string, args ...any) Plan {
-		p.Drop, p.Reason = true, fmt.Sprintf(format, args...)
+		p.Drop, p.Fresh, p.Reason = true, true, fmt.Sprintf(format, args...)
 		return p
 	}
 	switch {
 	case l.Corrupt:
 		return rebuild("the store found %s damaged", l.Space)
 	case !l.Position.Exists:
+		p.Fresh = true
 		return p
 	case at > l.End:
 		return rebuild("the store's position %d is beyond the end %d of %s: the log was truncated or made anew", at, l.End, l.TP)
@@ -103,8 +107,28 @@ func (r *Restore) Add(p *store.Part, rs []record.Record, next, now int64) {
 		}
 		r.records++
 	}
-	if next > r.next {
-		r.next = next
+	r.next = max(r.next, next)
+	p.Position = r.Position(now)
+}
+
+// Load is Add for a space that is filled in bulk, whose position is given to
+// the loader at the end.
+func (r *Restore) Load(l store.Loader, rs []record.Record, next int64) error {
+	for i := range rs {
+		rec := &rs[i]
+		if rec.Offset < r.next {
+			continue
+		}
+		if err := l.Add(rec.Key, rec.Value); err != nil {
+			return err
+		}
+		r.records++
 	}
-	p.Position = store.Position{Changelog: r.next, StreamTime: record.NoTime, At: now, Exists: true}
+	r.next = max(r.next, next)
+	return nil
+}
+
+// Position is what the space holds after what was added, written at now.
+func (r *Restore) Position(now int64) store.Position {
+	return store.Position{Changelog: r.next, StreamTime: record.NoTime, At: now, Exists: true}
 }

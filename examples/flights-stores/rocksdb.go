@@ -12,6 +12,6 @@ import (
 // more are the stores that need cgo.
 func more() []app.Store {
 	return []app.Store{{Name: "rocksdb", Open: func(cfg cli.StoreConfig) (store.Store, error) {
-		return rocksdb.Open(rocksdb.Config{Dir: cfg.Dir, CacheBytes: int64(cfg.MemoryBytes)})
+		return rocksdb.Open(rocksdb.Config{Dir: cfg.Dir, MemoryBytes: int64(cfg.MemoryBytes)})
 	}}}
 }

@@ -62,7 +62,7 @@ func (o *order) work() (err error) {
 	if err != nil {
 		return err
 	}
-	disk, err := pebble.Open(pebble.Config{Dir: filepath.Join(o.Dir, "pebble"), CacheBytes: 8 << 20})
+	disk, err := pebble.Open(pebble.Config{Dir: filepath.Join(o.Dir, "pebble"), MemoryBytes: 8 << 20})
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ type StoreOpener func(cfg StoreConfig) (store.Store, error)
 func openMemory(StoreConfig) (store.Store, error) { return memory.New(), nil }
 
 func openPebble(cfg StoreConfig) (store.Store, error) {
-	return pebble.Open(pebble.Config{Dir: cfg.Dir, CacheBytes: int64(cfg.MemoryBytes), Logger: cfg.Logger})
+	return pebble.Open(pebble.Config{Dir: cfg.Dir, MemoryBytes: int64(cfg.MemoryBytes), Logger: cfg.Logger})
 }
 
 // openStore opens the store that the settings name.

@@ -18,13 +18,15 @@ type Config struct {
 	// Default: the operating system's.
 	FS vfs.FS
 
-	// CacheBytes is the size of the cache of uncompressed blocks, memory
-	// outside the Go heap. Default (0): 64 MiB.
-	CacheBytes int64
+	// MemoryBytes bounds what Pebble holds outside the Go heap: memtables,
+	// and the cache of uncompressed blocks, which gets what memtables leave.
+	// Default (0): 128 MiB.
+	MemoryBytes int64
 
 	// MemTableBytes is how much is collected in memory before it is written
 	// as a sorted table; up to two such are held. A batch larger than half
-	// of it skips the memtable. Default (0): 64 MiB. At least 64 KiB.
+	// of it skips the memtable. Default (0): a quarter of MemoryBytes, at
+	// most 64 MiB. At least 64 KiB.
 	MemTableBytes int64
 
 	// MaxOpenFiles limits the files kept open. Default (0): 1000.
@@ -39,12 +41,12 @@ type Config struct {
 }
 
 const (
-	defaultCacheBytes    = 64 << 20
-	defaultMemTableBytes = 64 << 20
-	minMemTableBytes     = 64 << 10
-	maxMemTableBytes     = 2 << 30 // Pebble's arenas are addressed with 32 bits.
-	defaultMaxOpenFiles  = 1000
-	defaultCompactions   = 2
+	defaultMemoryBytes  = 128 << 20
+	usualMemTableBytes  = 64 << 20
+	minMemTableBytes    = 64 << 10
+	maxMemTableBytes    = 2 << 30 // Pebble's arenas are addressed with 32 bits.
+	defaultMaxOpenFiles = 1000
+	defaultCompactions  = 2
 )
 
 // withDefaults returns the config with defaults filled in, or all its
@@ -57,8 +59,8 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Dir == "" {
 		wrong("Dir is empty: name a directory for the store")
 	}
-	if c.CacheBytes < 0 {
-		wrong("CacheBytes is %d: use 0 for the default or a positive number", c.CacheBytes)
+	if c.MemoryBytes < 0 {
+		wrong("MemoryBytes is %d: use 0 for the default or a positive number", c.MemoryBytes)
 	}
 	if c.MemTableBytes != 0 && (c.MemTableBytes < minMemTableBytes || c.MemTableBytes > maxMemTableBytes) {
 		wrong("MemTableBytes is %d: use 0 for the default or %d to %d", c.MemTableBytes, minMemTableBytes, int64(maxMemTableBytes))
@@ -75,8 +77,8 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	orDefault(&c.CacheBytes, defaultCacheBytes)
-	orDefault(&c.MemTableBytes, defaultMemTableBytes)
+	orDefault(&c.MemoryBytes, defaultMemoryBytes)
+	orDefault(&c.MemTableBytes, min(max(c.MemoryBytes/4, minMemTableBytes), usualMemTableBytes))
 	orDefault(&c.MaxOpenFiles, defaultMaxOpenFiles)
 	orDefault(&c.Compactions, defaultCompactions)
 	return c, errors.Join(mistakes...)

@@ -28,4 +28,9 @@
 // is written, and what was applied before is intact for the next process. A
 // disk that is full while tables are flushed in the background is logged, and
 // Apply waits for room once the memtables are full.
+//
+// # Memory
+//
+// MemoryBytes bounds memtables and block cache together: Pebble reserves the
+// memory of its memtables in the cache, so that blocks get what is left.
 package pebble

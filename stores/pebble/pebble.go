@@ -9,6 +9,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
 
 	"github.com/weirstream/weir/core/store"
 )
@@ -28,8 +29,10 @@ type Store struct {
 	db      *pebble.DB
 	disk    *disk
 	lock    *pebble.Lock
-	batches sync.Pool // of *pebble.Batch
-	keys    sync.Pool // of *[]byte, for building keys
+	dir     string
+	tables  sstable.WriterOptions // of tables that loads make
+	batches sync.Pool             // of *pebble.Batch
+	keys    sync.Pool             // of *[]byte, for building keys
 
 	mu      sync.RWMutex // held for writing by what changes ownership
 	fence   store.Fence
@@ -68,7 +71,11 @@ func Open(cfg Config) (*Store, error) {
 func open(cfg Config, d *disk, lock *pebble.Lock) (*Store, error) {
 	// What this creates must be on disk before anything is built on it.
 	d.sync.Store(true)
-	db, err := pebble.Open(cfg.Dir, options(cfg, d, lock))
+	if err := cfg.FS.RemoveAll(cfg.FS.PathJoin(cfg.Dir, loadDir)); err != nil {
+		return nil, err
+	}
+	o := options(cfg, d, lock)
+	db, err := pebble.Open(cfg.Dir, o)
 	if err != nil {
 		if pebble.IsCorruptionError(err) {
 			return nil, fmt.Errorf("%w: remove the directory, its tables are rebuilt from changelogs: %w", store.ErrCorrupt, err)
@@ -80,7 +87,7 @@ func open(cfg Config, d *disk, lock *pebble.Lock) (*Store, error) {
 		return nil, errors.Join(mark(err), db.Close())
 	}
 	d.sync.Store(false)
-	s := &Store{db: db, disk: d, lock: lock, catalog: c, readers: make(map[store.Space]*reader)}
+	s := &Store{db: db, disk: d, lock: lock, dir: cfg.Dir, tables: tableOptions(db, o), catalog: c, readers: make(map[store.Space]*reader)}
 	s.keys.New = func() any { return new([]byte) }
 	s.batches.New = func() any { return db.NewBatch(pebble.WithMaxRetainedSizeBytes(maxKeptBatch)) }
 	return s, nil
@@ -115,9 +122,9 @@ func options(cfg Config, d *disk, lock *pebble.Lock) *pebble.Options {
 		Logger:                      logger{d},
 		EventListener:               listener(d),
 		FormatMajorVersion:          pebble.FormatColumnarBlocks, // below FormatWALSyncChunks: see doc.go
-		CacheSize:                   cfg.CacheBytes,
+		CacheSize:                   cfg.MemoryBytes,             // memtables are reserved in it
 		MemTableSize:                uint64(cfg.MemTableBytes),
-		MemTableStopWritesThreshold: 3,
+		MemTableStopWritesThreshold: 2,
 		MaxOpenFiles:                cfg.MaxOpenFiles,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, cfg.Compactions },
 	}
@@ -230,15 +237,4 @@ func (s *Store) Close() error {
 	// Pebble syncs the log when it closes it.
 	err := s.db.Close()
 	return errors.Join(s.disk.err(), err, s.lock.Close())
-}
-
-// Metrics returns what Pebble counts, for people: levels, cache, compactions,
-// write-ahead log. It is empty after Close.
-func (s *Store) Metrics() string {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.closed {
-		return ""
-	}
-	return s.db.Metrics().String()
 }

@@ -17,11 +17,11 @@ func space() store.Space { return store.Space{Table: "counts", Partition: 2} }
 
 func TestConfigReportsAllMistakes(t *testing.T) {
 	t.Parallel()
-	_, err := pebble.Open(pebble.Config{CacheBytes: -1, MemTableBytes: 1, MaxOpenFiles: -1, Compactions: -1})
+	_, err := pebble.Open(pebble.Config{MemoryBytes: -1, MemTableBytes: 1, MaxOpenFiles: -1, Compactions: -1})
 	if err == nil {
 		t.Fatal("a wrong config opens")
 	}
-	for _, field := range []string{"Dir", "CacheBytes", "MemTableBytes", "MaxOpenFiles", "Compactions"} {
+	for _, field := range []string{"Dir", "MemoryBytes", "MemTableBytes", "MaxOpenFiles", "Compactions"} {
 		if !strings.Contains(err.Error(), "pebble.Config: "+field) {
 			t.Errorf("nothing is said about %s: %v", field, err)
 		}
@@ -241,13 +241,13 @@ func allocates(t *testing.T, what string, r store.Reader, most float64) {
 func TestMetrics(t *testing.T) {
 	t.Parallel()
 	s, _ := filled(t, t.TempDir(), 10)
-	if m := s.Metrics(); !strings.Contains(m, "Block cache") {
+	if m := s.Report(); !strings.Contains(m, "Block cache") {
 		t.Errorf("metrics say nothing of the block cache:\n%s", m)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if m := s.Metrics(); m != "" {
+	if m := s.Report(); m != "" {
 		t.Errorf("metrics after Close: %s", m)
 	}
 }

@@ -73,7 +73,7 @@ func (d *simDisk) place() conformance.StorePlace {
 // small makes memtables so small that sorted tables, compactions and new logs
 // happen within a test.
 func small(dir string, fs vfs.FS) pebble.Config {
-	return pebble.Config{Dir: dir, FS: fs, CacheBytes: 1 << 20, MemTableBytes: 64 << 10}
+	return pebble.Config{Dir: dir, FS: fs, MemoryBytes: 1 << 20, MemTableBytes: 64 << 10}
 }
 
 func diskPlace(tb conformance.TB) conformance.StorePlace {

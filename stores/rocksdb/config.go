@@ -13,28 +13,37 @@ type Config struct {
 	// Dir is the directory of the store, made when missing. It belongs to
 	// one process at a time. Required.
 	Dir string
-	// CacheBytes bounds the memory of block cache and memtables together,
-	// outside the Go heap. Default (0): 128 MiB. At least 8 MiB.
-	CacheBytes int64
+	// MemoryBytes bounds what RocksDB holds outside the Go heap: memtables,
+	// and the block cache, in which indexes and filters are, too, get what
+	// memtables leave. Default (0): 128 MiB. At least 8 MiB.
+	MemoryBytes int64
 	// MemTableBytes is how much is collected before it is written as a
-	// sorted table. Default (0): a quarter of CacheBytes, at most 64 MiB.
+	// sorted table; up to two such are held. Default (0): an eighth of
+	// MemoryBytes, at most 64 MiB. At most a quarter of MemoryBytes.
 	MemTableBytes int64
 	// MaxOpenFiles limits the files kept open. Default (0): 1000.
 	MaxOpenFiles int
 	// Background is how many flushes and compactions may run at once.
 	// Default (0): the number of CPUs, at most 4.
 	Background int
+	// Statistics counts hits, misses and the like for Metrics, which costs
+	// some percent of the speed.
+	Statistics bool
 	// Options, when set, may change RocksDB's options after the package has
 	// set its own. The write-ahead log must stay on.
 	Options func(*grocksdb.Options)
 }
 
 const (
-	defaultCacheBytes   = 128 << 20
-	minCacheBytes       = 8 << 20
+	defaultMemoryBytes  = 128 << 20
+	minMemoryBytes      = 8 << 20
+	memTables           = 2
 	maxMemTableBytes    = 64 << 20
 	defaultMaxOpenFiles = 1000
 	bloomBits           = 10 // one absent key in a hundred costs a read
+	// A table is compacted when so many of so many entries in a row are
+	// tombstones: scans of windows and timers pass over them until then.
+	tombstones, tombstoneWindow = 5_000, 10_000
 )
 
 // withDefaults returns the config with defaults filled in, or all its
@@ -47,15 +56,15 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	}
 	wrong(c.Dir == "", "Dir is empty: name a directory for the store")
-	wrong(c.CacheBytes != 0 && c.CacheBytes < minCacheBytes, "CacheBytes is %d: use 0 for the default or at least %d", c.CacheBytes, minCacheBytes)
-	wrong(c.MemTableBytes < 0, "MemTableBytes is negative")
+	wrong(c.MemoryBytes != 0 && c.MemoryBytes < minMemoryBytes, "MemoryBytes is %d: use 0 for the default or at least %d", c.MemoryBytes, minMemoryBytes)
+	if c.MemoryBytes == 0 {
+		c.MemoryBytes = defaultMemoryBytes
+	}
+	wrong(c.MemTableBytes < 0 || c.MemTableBytes > c.MemoryBytes/4, "MemTableBytes is %d: use 0 for the default or at most a quarter of MemoryBytes, %d", c.MemTableBytes, c.MemoryBytes/4)
 	wrong(c.MaxOpenFiles < 0, "MaxOpenFiles is negative")
 	wrong(c.Background < 0, "Background is negative")
-	if c.CacheBytes == 0 {
-		c.CacheBytes = defaultCacheBytes
-	}
 	if c.MemTableBytes == 0 {
-		c.MemTableBytes = min(c.CacheBytes/4, maxMemTableBytes)
+		c.MemTableBytes = min(c.MemoryBytes/8, maxMemTableBytes)
 	}
 	if c.MaxOpenFiles == 0 {
 		c.MaxOpenFiles = defaultMaxOpenFiles
@@ -75,16 +84,20 @@ type engine struct {
 	read  *grocksdb.ReadOptions
 	scan  *grocksdb.ReadOptions
 	write *grocksdb.WriteOptions
+
+	statistics bool
 }
 
 func newEngine(c Config) *engine {
 	e := &engine{
 		opts:  grocksdb.NewDefaultOptions(),
 		table: grocksdb.NewDefaultBlockBasedTableOptions(),
-		cache: grocksdb.NewLRUCache(uint64(c.CacheBytes)),
+		cache: grocksdb.NewLRUCache(uint64(c.MemoryBytes - memTables*c.MemTableBytes)),
 		read:  grocksdb.NewDefaultReadOptions(),
 		scan:  grocksdb.NewDefaultReadOptions(),
 		write: grocksdb.NewDefaultWriteOptions(),
+
+		statistics: c.Statistics,
 	}
 	e.table.SetBlockCache(e.cache)
 	e.table.SetFilterPolicy(grocksdb.NewBloomFilter(bloomBits))
@@ -95,13 +108,24 @@ func newEngine(c Config) *engine {
 	e.opts.SetBlockBasedTableFactory(e.table)
 	e.opts.SetCompression(grocksdb.LZ4Compression)
 	e.opts.SetWriteBufferSize(uint64(c.MemTableBytes))
-	e.opts.SetMaxWriteBufferNumber(3)
-	e.opts.SetDbWriteBufferSize(uint64(c.CacheBytes / 2))
+	e.opts.SetMaxWriteBufferNumber(memTables)
+	e.opts.SetDbWriteBufferSize(uint64(memTables * c.MemTableBytes)) // RocksDB makes its write buffer manager of it
 	e.opts.SetMaxOpenFiles(c.MaxOpenFiles)
 	e.opts.SetMaxBackgroundJobs(c.Background)
 	e.opts.SetLevelCompactionDynamicLevelBytes(true)
 	e.opts.SetBytesPerSync(1 << 20)
 	e.opts.SetKeepLogFileNum(2)
+	e.opts.SetMaxLogFileSize(10 << 20)
+	e.opts.SetStatsDumpPeriodSec(0)
+	e.opts.AddCompactOnDeletionCollectorFactory(tombstoneWindow, tombstones)
+	// What is on disk is checked whenever it is read, and compactions check
+	// what they write; damage stops writes instead of spreading.
+	e.opts.SetParanoidChecks(true)
+	e.read.SetVerifyChecksums(true)
+	e.scan.SetVerifyChecksums(true)
+	if c.Statistics {
+		e.opts.EnableStatistics()
+	}
 	// A tail of the log that was not synced before power loss ends the log;
 	// it is not corruption.
 	e.opts.SetWALRecoveryMode(grocksdb.PointInTimeRecovery)

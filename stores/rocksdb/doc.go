@@ -22,6 +22,27 @@
 //
 // # Memory
 //
-// CacheBytes bounds everything: the block cache, into which index and filter
-// blocks go too, and the memtables, which are charged to it.
+// MemoryBytes bounds everything that grows: two memtables, whose sum RocksDB's
+// write buffer manager keeps, and the block cache, which holds index and
+// filter blocks, too, and gets the rest. (RocksDB 7.8 lets C programs give the
+// manager a size, not a cache to share with; hence the sum.) Not counted are
+// the readers of open tables, some KiB each, and what iterators pin.
+//
+// # Damage
+//
+// Every block has a checksum that each read verifies, and compactions do, too.
+// A read of a damaged block fails with store.ErrCorrupt; then the space is
+// dropped, which reads nothing, and rebuilt from its changelog. When a flush or
+// a compaction meets damage RocksDB takes no more writes at all: Apply fails
+// with store.ErrCorrupt, and so does each Open from then on, until the
+// directory is removed and all its tables are rebuilt. The command of
+// applications does that by itself.
+//
+// # Defaults
+//
+// Bloom filters of 10 bits a key; LZ4; index and filter blocks in the cache,
+// those of level 0 pinned; dynamic level sizes; point-in-time recovery of the
+// log; tables full of tombstones compacted early; a dropped space is one range
+// tombstone whose range is suggested for compaction; 1000 open files. Change
+// any of it in Config.Options.
 package rocksdb

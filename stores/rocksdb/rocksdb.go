@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"sync"
 
 	"github.com/linxGnu/grocksdb"
@@ -18,7 +17,8 @@ import (
 // Generations are known while the store is open, not across processes: the
 // directory's lock already keeps other processes out.
 type Store struct {
-	e *engine
+	e   *engine
+	dir string
 
 	mu      sync.RWMutex // held for writing by what changes ownership
 	fence   store.Fence
@@ -43,35 +43,30 @@ func Open(cfg Config) (*Store, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o750); err != nil {
 		return nil, fmt.Errorf("making the directory of the store: %w", err)
 	}
-	e := newEngine(cfg)
-	if e.db, err = grocksdb.OpenDb(e.opts, cfg.Dir); err != nil {
-		e.close()
-		return nil, fmt.Errorf("opening the store in %s: %w", cfg.Dir, mark(err))
-	}
-	c, err := loadCatalog(e)
+	s, err := open(cfg)
 	if err != nil {
-		e.close()
 		return nil, fmt.Errorf("opening the store in %s: %w", cfg.Dir, mark(err))
 	}
-	s := &Store{e: e, catalog: c, readers: make(map[store.Space]*reader)}
-	s.batches.New = func() any { return new(batch) }
 	return s, nil
 }
 
-// mark adds the sentinels that callers branch on. RocksDB's C interface has
-// only texts, which begin with the kind of the error.
-func mark(err error) error {
+func open(cfg Config) (*Store, error) {
+	e := newEngine(cfg)
+	var c *catalog
+	var err error
+	if e.db, err = grocksdb.OpenDb(e.opts, cfg.Dir); err == nil {
+		err = errors.Join(wasDamaged(cfg.Dir), clearLoads(cfg.Dir))
+	}
 	if err == nil {
-		return nil
+		c, err = loadCatalog(e)
 	}
-	text := err.Error()
-	switch {
-	case strings.HasPrefix(text, "Corruption") || strings.Contains(text, "checksum mismatch"):
-		return fmt.Errorf("%w: %w", store.ErrCorrupt, err)
-	case strings.Contains(text, "/LOCK"):
-		return fmt.Errorf("%w: stop the other worker, or give this one a directory of its own: %w", store.ErrLocked, err)
+	if err != nil {
+		e.close()
+		return nil, err
 	}
-	return err
+	s := &Store{e: e, dir: cfg.Dir, catalog: c, readers: make(map[store.Space]*reader)}
+	s.batches.New = func() any { return new(batch) }
+	return s, nil
 }
 
 // Open implements store.Store.
@@ -145,12 +140,13 @@ func (s *Store) Apply(b *store.Batch) error {
 	err := w.write(s.e)
 	s.batches.Put(w)
 	if err != nil {
-		return fmt.Errorf("applying a batch: %w", mark(err))
+		return fmt.Errorf("applying a batch: %w", s.stopped(err))
 	}
 	return nil
 }
 
-// Drop implements store.Store: one range tombstone over entries and position.
+// Drop implements store.Store: one range tombstone over entries and position,
+// and a hint to compact what lies under it.
 func (s *Store) Drop(sp store.Space, gen store.Generation) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -165,8 +161,10 @@ func (s *Store) Drop(sp store.Space, gen store.Generation) error {
 	defer wb.Destroy()
 	wb.DeleteRange(id.appendData(nil), id.appendEnd(nil))
 	if err := s.e.db.Write(s.e.write, wb); err != nil {
-		return fmt.Errorf("dropping %s: %w", sp, mark(err))
+		return fmt.Errorf("dropping %s: %w", sp, s.stopped(err))
 	}
+	// Nothing depends on it but the room on the disk.
+	_ = s.e.db.SuggestCompactRange(grocksdb.Range{Start: id.appendData(nil), Limit: id.appendEnd(nil)})
 	return nil
 }
 
@@ -203,15 +201,3 @@ func (s *Store) Close() error {
 	}
 	return nil
 }
-
-// Metrics returns RocksDB's statistics, for people. It is empty after Close.
-func (s *Store) Metrics() string {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.closed {
-		return ""
-	}
-	return s.e.db.GetProperty("rocksdb.stats")
-}
-
-var errMalformed = errors.New("the catalog has a malformed entry")

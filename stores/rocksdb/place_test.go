@@ -1,0 +1,67 @@
+package rocksdb_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/weirstream/weir/conformance"
+	"github.com/weirstream/weir/core/store"
+	"github.com/weirstream/weir/stores/rocksdb"
+)
+
+// small makes memtables so small that sorted tables and compactions happen
+// within a test.
+func small(dir string) rocksdb.Config {
+	return rocksdb.Config{Dir: dir, MemoryBytes: 8 << 20, MemTableBytes: 256 << 10}
+}
+
+func openSmall(dir string) (store.Store, error) { return rocksdb.Open(small(dir)) }
+
+func factory() conformance.StoreFactory {
+	return conformance.StoreFactory{
+		Name: "rocksdb",
+		New: func(tb conformance.TB) conformance.StorePlace {
+			dir := filepath.Join(tb.TempDir(), "store")
+			return conformance.StorePlace{
+				Open:   func() (store.Store, error) { return openSmall(dir) },
+				Damage: func() error { return damage(dir) },
+			}
+		},
+		Can: []conformance.Capability{
+			conformance.Reopens, conformance.LocksOut, conformance.SurvivesKill, conformance.DetectsDamage,
+		},
+		OpenDir: openSmall,
+	}
+}
+
+// damage moves everything into sorted tables, which opening does with the
+// log, and flips bits in all of them.
+func damage(dir string) error {
+	s, err := openSmall(dir)
+	if err != nil {
+		return err
+	}
+	if err := s.Close(); err != nil {
+		return err
+	}
+	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+	if err != nil {
+		return err
+	}
+	for _, name := range tables {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		for i := 100; i < len(b)/2; i += 512 {
+			b[i] ^= 0x10
+		}
+		if err := os.WriteFile(name, b, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestConformance(t *testing.T) { conformance.Store(t, factory()) }
