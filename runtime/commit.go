@@ -45,12 +45,7 @@ func (l *lane) commit(ctx context.Context, p Producer, r *worker.Round) worker.D
 		Claim:   func() error { return l.s.owned.claim(r.Epochs) },
 	})
 	Crash(l.s.cfg, "commit.after")
-	if res.Outcome == Aborted && errors.Is(res.Err, ErrFenced) {
-		// The group does not know us any more. The membership's own
-		// goroutine may be waiting for an answer that never comes, so this
-		// is where a worker that is out finds out, and joins anew.
-		res.Outcome = Fenced
-	}
+	res.Outcome = judge(res)
 	switch res.Outcome {
 	case Committed:
 		l.s.purge.consumed(r)
@@ -63,6 +58,20 @@ func (l *lane) commit(ctx context.Context, p Producer, r *worker.Round) worker.D
 		l.s.cfg.OnHistory(HistoryEvent{Lane: l.id, Round: r, Result: res})
 	}
 	return worker.Decided{Round: r.ID, Outcome: worker.Outcome(res.Outcome), Next: res.Next, Now: nowMillis(), Err: res.Err}
+}
+
+// judge is what a result means for the worker. A round that failed because the
+// group or the coordinator does not know this worker any more is Fenced,
+// whatever became of its records: the membership's own goroutine may be
+// waiting for an answer that never comes, so this is where a worker that is
+// out finds out, and joins anew. With at-least-once, where records are sent
+// before the offsets and the outcome is unknown, opening the tasks again
+// would send them once more, and again, beside their next owner.
+func judge(res Result) Outcome {
+	if res.Outcome != Committed && errors.Is(res.Err, ErrFenced) {
+		return Fenced
+	}
+	return res.Outcome
 }
 
 // offsetsOf are the input offsets of a round, with stream time beside them.

@@ -351,6 +351,23 @@ func TestExactlyOnceOnly(t *testing.T) {
 	}
 }
 
+// TestLateWritesOfAZombie: at-least-once has nothing that keeps a worker which
+// lost its task from writing after the new owner.
+func TestLateWritesOfAZombie(t *testing.T) {
+	t.Parallel()
+	b := begin().round("new", 1, 0, rec(log0, "a", "2"))
+	late := b.send("zombie", 1, 0, rec(log0, "a", "1"))
+	b.decide(late, "unknown").log(log0, late, "a", "1").round("new", 2, 0, rec(log0, "b", "1")).store(Held, "new", 3, "a", "2", "b", "1")
+	s := subject
+	if vs := One("S6", &b.h, s); len(vs) == 0 {
+		t.Error("exactly-once: a store that differs from its changelog was accepted")
+	}
+	s.Exactly = false
+	if vs := One("S6", &b.h, s); len(vs) > 0 {
+		t.Errorf("at-least-once: a late write of another worker was held against the store: %v", vs)
+	}
+}
+
 func TestHistoriesSurviveWriting(t *testing.T) {
 	t.Parallel()
 	b := two().log(log0, 3, "a", "").round("w", 1, 5, rec(out0, "a", "1")).store(Held, "w", 1, "a", "1").group("Stable", map[string][]TP{"w": {in0}})

@@ -299,8 +299,8 @@ func claimed(err error) runtime.Result {
 	return runtime.Result{Outcome: runtime.Aborted, Err: err}
 }
 
-// commitIdempotent is at-least-once: records first, offsets when all of them
-// are acknowledged. From the first record on, a failure leaves some of the
+// commitIdempotent is at-least-once: the claim, then records, then offsets when
+// all of them are acknowledged. From the first record on, a failure leaves some of the
 // round visible, so it is Unknown, never Aborted.
 func (p *producer) commitIdempotent(ctx context.Context, cl *kgo.Client, g *group, c runtime.Commit) runtime.Result {
 	fail := func(err error) runtime.Result {
@@ -308,6 +308,13 @@ func (p *producer) commitIdempotent(ctx context.Context, cl *kgo.Client, g *grou
 		p.closeClient()
 		p.round.settle()
 		return runtime.Result{Outcome: runtime.Unknown, Err: err}
+	}
+	// There is no transaction that would take back what is sent for a task
+	// that is somebody else's by now.
+	if c.Claim != nil {
+		if err := c.Claim(); err != nil {
+			return claimed(err)
+		}
 	}
 	if err := p.round.send(ctx, cl); err != nil {
 		return fail(err)

@@ -351,7 +351,14 @@ func TestIdempotent(t *testing.T) {
 		t.Errorf("next %v", res.Next)
 	}
 	l.holds(1, "a")
-	l.is(l.commit(2, func() error { return runtime.ErrFenced }, "b"), runtime.Unknown)
+	l.is(l.commit(2, func() error { return runtime.ErrFenced }, "not sent"), runtime.Fenced)
+	claims := 0
+	l.is(l.commit(2, func() error {
+		if claims++; claims > 1 {
+			return runtime.ErrFenced // taken away while records were sent
+		}
+		return nil
+	}, "b"), runtime.Unknown)
 	l.is(l.commit(2, nil, "early"), runtime.Aborted)
 	if err := l.p.Recover(l.ctx); err != nil {
 		t.Fatal(err)
