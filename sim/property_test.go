@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/core/record"
+	"github.com/weirstream/weir/sim/generate"
 	"pgregory.net/rapid"
 )
 
@@ -63,7 +64,7 @@ type trial struct {
 	plan  plan
 	hooks hooks
 	rng   *rand.Rand
-	f     *fixture
+	f     *generate.Fixture
 	s     *App
 	ids   int64
 	clock time.Time // of events
@@ -72,8 +73,8 @@ type trial struct {
 func (tr *trial) run() {
 	p := tr.plan
 	tr.rng = rand.New(rand.NewPCG(p.Seed, 1))
-	tr.f = build(p)
-	top, err := tr.f.app.Build()
+	tr.f = generate.Build(p.Plan)
+	top, err := tr.f.App.Build()
 	if err != nil {
 		tr.t.Fatalf("%v", err)
 	}
@@ -85,11 +86,11 @@ func (tr *trial) run() {
 	if p.AtLeastOnce {
 		opts = append(opts, AtLeastOnce())
 	}
-	tr.s = newApp(tr.t, tr.f.app, top, h, opts)
+	tr.s = newApp(tr.t, tr.f.App, top, h, opts)
 	tr.clock = tr.s.Now()
-	if tr.f.dims != nil {
+	if tr.f.Dims != nil {
 		for _, d := range []string{"d0", "d1", "d2"} {
-			Send(tr.s, tr.f.dims, d, dimValue(d))
+			Send(tr.s, tr.f.Dims, d, generate.DimValue(d))
 		}
 	}
 	for range p.Workers {
@@ -240,43 +241,43 @@ func (tr *trial) send(n int) {
 		at := tr.clock.Add(-time.Duration(tr.rng.IntN(3)*tr.rng.IntN(12)) * time.Second)
 		k := tr.rng.Int64N(5)
 		tr.ids++
-		src := tr.f.sources[tr.rng.IntN(len(tr.f.sources))]
+		src := tr.f.Sources[tr.rng.IntN(len(tr.f.Sources))]
 		Send(tr.s, src, "k"+strconv.FormatInt(k, 10), tr.ids*1000+k*100+tr.rng.Int64N(100), At(at))
 	}
 }
 
 // compare checks everything against the model.
 func (tr *trial) compare() {
-	m := newModel(tr.plan)
-	for i, src := range tr.f.sources {
+	m := generate.NewModel(tr.plan.Plan)
+	for i, src := range tr.f.Sources {
 		for _, p := range tr.s.broker.topics[src.Name()] {
 			rs, _, err := p.fetch(0, len(p.log))
 			if err != nil {
 				tr.t.Fatalf("%v", err)
 			}
-			m.partition(i, rs, func(r record.Record) (string, int64) {
+			m.Partition(i, rs, func(r record.Record) (string, int64) {
 				k, _ := src.DecodeKey(r.Key)
 				v, _ := src.DecodeValue(r.Value)
 				return k, v
 			})
 		}
 	}
-	for _, t := range tr.f.tables {
-		tr.compareTable(t.Name(), Table(tr.s, t), m.tables[t.Name()])
+	for _, t := range tr.f.Tables {
+		tr.compareTable(t.Name(), Table(tr.s, t), m.Tables[t.Name()])
 	}
-	for _, w := range tr.f.windows {
+	for _, w := range tr.f.Windows {
 		got := make(map[string]int64)
 		for _, e := range Windows(tr.s, w) {
-			got[strconv.FormatInt(e.Start.UnixMilli(), 10)+"|"+e.Key] = e.Value
+			got[generate.WindowKey(e.Start.UnixMilli(), e.Key)] = e.Value
 		}
-		tr.compareTable(w.Name(), got, m.tables[w.Name()])
+		tr.compareTable(w.Name(), got, m.Tables[w.Name()])
 	}
-	for _, o := range tr.f.outs {
+	for _, o := range tr.f.Outs {
 		got := make(map[string][]int64)
 		for _, msg := range Read(tr.s, o) {
 			got[msg.Key] = append(got[msg.Key], msg.Value)
 		}
-		tr.compareOutput(o.Name(), got, m.outs[o.Name()])
+		tr.compareOutput(o.Name(), got, m.Outs[o.Name()])
 	}
 }
 

@@ -172,8 +172,8 @@ func (w *world) dump() error {
 		}
 		for _, sub := range w.top.Subs {
 			for _, name := range sub.Stores() {
-				for p := range w.cfg.Partitions {
-					sp := store.Space{Table: name, Partition: p}
+				for _, info := range w.fake.PartitionInfos(topology.ChangelogTopic(w.top.App, name)) {
+					sp := store.Space{Table: name, Partition: info.Partition}
 					r, pos, err := s.Open(sp, store.Generation(time.Now().UnixMilli()))
 					if errors.Is(err, store.ErrCorrupt) {
 						continue

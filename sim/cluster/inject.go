@@ -292,9 +292,9 @@ func (w *world) trouble(f fault.Fault) {
 	switch f.Kind {
 	case fault.MoveLeader:
 		for i, name := range sortedKeys(w.top.Topics) {
-			for p := range w.cfg.Partitions {
-				if (int(p)+i)%3 == f.N%3 {
-					_ = w.fake.MoveTopicPartition(name, p, int32(f.Broker%w.cfg.Brokers))
+			for _, p := range w.fake.PartitionInfos(name) {
+				if (int(p.Partition)+i)%3 == f.N%3 {
+					_ = w.fake.MoveTopicPartition(name, p.Partition, int32(f.Broker%w.cfg.Brokers))
 				}
 			}
 		}

@@ -1,4 +1,4 @@
-package sim
+package generate
 
 import (
 	"cmp"
@@ -11,35 +11,42 @@ import (
 	"github.com/weirstream/weir/core/topology"
 )
 
-// A model computes in one plain pass over the inputs what the application of
+// A Model computes in one plain pass over the inputs what the application of
 // a plan must come to.
-type model struct {
-	plan   plan
-	tables map[string]map[string]int64   // table, key
-	outs   map[string]map[string][]int64 // topic, key, in order
+type Model struct {
+	plan Plan
+	// Tables has the entries of each table by name and key; keys of windowed
+	// tables are those of WindowKey. Outs has what is sent, by topic and key,
+	// in order.
+	Tables map[string]map[string]int64
+	Outs   map[string]map[string][]int64
 }
 
-func newModel(p plan) *model {
-	return &model{p, make(map[string]map[string]int64), make(map[string]map[string][]int64)}
+// WindowKey names an entry of a windowed table; start is in Unix milliseconds.
+func WindowKey(start int64, key string) string { return strconv.FormatInt(start, 10) + "|" + key }
+
+// NewModel returns the model of a plan.
+func NewModel(p Plan) *Model {
+	return &Model{p, make(map[string]map[string]int64), make(map[string]map[string][]int64)}
 }
 
-func (m *model) table(name string) map[string]int64 {
-	if m.tables[name] == nil {
-		m.tables[name] = make(map[string]int64)
+func (m *Model) table(name string) map[string]int64 {
+	if m.Tables[name] == nil {
+		m.Tables[name] = make(map[string]int64)
 	}
-	return m.tables[name]
+	return m.Tables[name]
 }
 
-func (m *model) send(format string, i int, key string, v int64) {
+func (m *Model) send(format string, i int, key string, v int64) {
 	name := fmt.Sprintf(format, i)
-	if m.outs[name] == nil {
-		m.outs[name] = make(map[string][]int64)
+	if m.Outs[name] == nil {
+		m.Outs[name] = make(map[string][]int64)
 	}
-	m.outs[name][key] = append(m.outs[name][key], v)
+	m.Outs[name][key] = append(m.Outs[name][key], v)
 }
 
-// partition runs the model over one partition of source i.
-func (m *model) partition(i int, rs []record.Record, decode func(r record.Record) (string, int64)) {
+// Partition runs the model over one partition of source i.
+func (m *Model) Partition(i int, rs []record.Record, decode func(r record.Record) (string, int64)) {
 	at := &moment{m: m, i: i, time: record.NoTime, windows: make(map[slot]int64), timers: make(map[string]int64), closed: make(map[slot]bool)}
 	for _, r := range rs {
 		key, v := decode(r)
@@ -54,52 +61,52 @@ func (m *model) partition(i int, rs []record.Record, decode func(r record.Record
 		at.timer(r.Time, key, v)
 	}
 	for s, v := range at.windows {
-		m.table(fmt.Sprintf("windows-%d", i))[strconv.FormatInt(s.start, 10)+"|"+s.key] = v
+		m.table(fmt.Sprintf("windows-%d", i))[WindowKey(s.start, s.key)] = v
 	}
 }
 
-func (m *model) stateless(i int, key string, v int64) {
+func (m *Model) stateless(i int, key string, v int64) {
 	if m.plan.Shared {
 		m.table("shared")[key] += payload(v)
 	}
-	if m.plan.has(filtering) && v%2 == 0 {
+	if m.plan.Has(Filtering) && v%2 == 0 {
 		m.send("evens-%d", i, key, 2*v)
 		m.table(fmt.Sprintf("even-count-%d", i))[key]++
 	}
-	if m.plan.has(joining) && dimOf(v) != "d3" {
-		m.send("joined-%d", i, key, v*10+dimValue(dimOf(v)))
+	if m.plan.Has(Joining) && dimOf(v) != "d3" {
+		m.send("joined-%d", i, key, v*10+DimValue(dimOf(v)))
 	}
 }
 
-// dimValue is what the global table holds; d3 is absent.
-func dimValue(dim string) int64 { return int64(dim[1] - '0') }
+// DimValue is what the global table holds; d3 is absent.
+func DimValue(dim string) int64 { return int64(dim[1] - '0') }
 
-func (m *model) stateful(i int, key string, v int64) {
+func (m *Model) stateful(i int, key string, v int64) {
 	table := func(s string) map[string]int64 { return m.table(fmt.Sprintf("%s-%d", s, i)) }
-	if m.plan.has(counting) {
+	if m.plan.Has(Counting) {
 		table("counts")[key]++
 		table("seen")[key+"|"+strconv.FormatInt(v, 10)] = 1
 	}
-	if m.plan.has(folding) {
+	if m.plan.Has(Folding) {
 		table("folds")[key] = next(table("folds")[key], v)
 	}
-	if m.plan.has(deleting) {
+	if m.plan.Has(Deleting) {
 		if table("last")[key] = v; payload(v)%3 == 0 {
 			delete(table("last"), key)
 		}
 	}
-	if m.plan.has(grouping) {
+	if m.plan.Has(Grouping) {
 		table("sums")[parity(v)] += payload(v)
 		table("order")[parity(v)+"|"+key] = next(table("order")[parity(v)+"|"+key], v)
 	}
-	if m.plan.has(failing) {
+	if m.plan.Has(Failing) {
 		if d := payload(v) % 10; d == 7 || d == 8 {
 			m.send("dead-%d", i, key, v)
 		} else {
 			table("alive")[key]++
 		}
 	}
-	if m.plan.has(batching) {
+	if m.plan.Has(Batching) {
 		m.send("batched-%d", i, key, v)
 		table("batch-sums")[key] += payload(v)
 	}
@@ -107,7 +114,7 @@ func (m *model) stateful(i int, key string, v int64) {
 
 // A moment is where the event time of one partition is.
 type moment struct {
-	m       *model
+	m       *Model
 	i       int
 	time    int64
 	windows map[slot]int64
@@ -144,7 +151,7 @@ func (at *moment) closeWindows() {
 }
 
 func (at *moment) window(t int64, key string, v int64) {
-	if !at.m.plan.has(windowing) {
+	if !at.m.plan.Has(Windowing) {
 		return
 	}
 	start := at.spec().Start(t)
@@ -171,7 +178,7 @@ func (at *moment) fireTimers() {
 }
 
 func (at *moment) timer(t int64, key string, v int64) {
-	if !at.m.plan.has(timing) {
+	if !at.m.plan.Has(Timing) {
 		return
 	}
 	switch payload(v) % 4 {

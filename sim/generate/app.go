@@ -1,4 +1,4 @@
-package sim
+package generate
 
 import (
 	"errors"
@@ -25,82 +25,85 @@ func dimOf(v int64) string  { return "d" + strconv.FormatInt(payload(v)%4, 10) }
 
 var errSeven = errors.New("seven")
 
-// A fixture is the application of a plan, with its tables and topics.
-type fixture struct {
-	plan    plan
-	app     *weir.App
-	dims    *weir.Topic[string, int64]
-	sources []*weir.Topic[string, int64]
-	tables  []*weir.Table[string, int64]
-	windows []*weir.WindowedTable[string, int64]
-	outs    []*weir.Topic[string, int64]
+// A Fixture is the application of a plan, with its tables and topics.
+type Fixture struct {
+	Plan Plan
+	App  *weir.App
+	// Dims is the topic of the global table; nil without Joining.
+	Dims    *weir.Topic[string, int64]
+	Sources []*weir.Topic[string, int64]
+	Tables  []*weir.Table[string, int64]
+	Windows []*weir.WindowedTable[string, int64]
+	// Outs are the topics that the application sends to, dead letters and
+	// late records included.
+	Outs []*weir.Topic[string, int64]
 }
 
-// build declares the application of a plan.
-func build(p plan) *fixture {
-	f := &fixture{plan: p, app: weir.NewApp("p")}
+// Build declares the application of a plan.
+func Build(p Plan) *Fixture {
+	f := &Fixture{Plan: p, App: weir.NewApp("p")}
 	var global *weir.GlobalTable[string, int64]
-	if p.has(joining) {
-		f.dims = weir.NewTopic[string, int64](f.app, "dims", weir.Partitions(2))
-		global = weir.NewGlobalTable(f.app, f.dims)
+	if p.Has(Joining) {
+		f.Dims = weir.NewTopic[string, int64](f.App, "dims", weir.Partitions(2))
+		global = weir.NewGlobalTable(f.App, f.Dims)
 	}
 	var shared *weir.Table[string, int64]
 	if p.Shared {
 		shared = f.table("shared")
 	}
 	for i := range p.Sources {
-		src := weir.NewTopic[string, int64](f.app, "in"+strconv.Itoa(i), weir.Partitions(p.Partitions))
-		f.sources = append(f.sources, src)
+		src := weir.NewTopic[string, int64](f.App, "in"+strconv.Itoa(i), weir.Partitions(p.Partitions))
+		f.Sources = append(f.Sources, src)
 		if shared != nil {
 			f.add(src, shared, func(old, v int64) int64 { return old + payload(v) }, fmt.Sprintf("share-%d", i))
 		}
 		f.stateless(i, src, global)
 		f.stateful(i, src)
-		if p.has(windowing) {
+		if p.Has(Windowing) {
 			f.window(i, src)
 		}
-		if p.has(timing) {
+		if p.Has(Timing) {
 			f.timer(i, src)
 		}
 	}
 	return f
 }
 
-func (f *fixture) table(name string) *weir.Table[string, int64] {
-	t := weir.NewTable[string, int64](f.app, name)
-	f.tables = append(f.tables, t)
+func (f *Fixture) table(name string) *weir.Table[string, int64] {
+	t := weir.NewTable[string, int64](f.App, name)
+	f.Tables = append(f.Tables, t)
 	return t
 }
 
-func (f *fixture) out(format string, i int) *weir.Topic[string, int64] {
-	t := weir.NewTopic[string, int64](f.app, fmt.Sprintf(format, i), weir.Partitions(2))
-	f.outs = append(f.outs, t)
+func (f *Fixture) out(format string, i int) *weir.Topic[string, int64] {
+	t := weir.NewTopic[string, int64](f.App, fmt.Sprintf(format, i), weir.Partitions(2))
+	f.Outs = append(f.Outs, t)
 	return t
 }
 
 // add updates a table under the record's key.
-func (f *fixture) add(src *weir.Topic[string, int64], t *weir.Table[string, int64], fn func(old, v int64) int64, name string) {
+func (f *Fixture) add(src *weir.Topic[string, int64], t *weir.Table[string, int64], fn func(old, v int64) int64, name string) {
 	weir.EachEvent(src.Stream(), name, func(ctx weir.Context, e weir.Event[string, int64]) error {
 		return t.Update(ctx, e.Key, func(old int64) int64 { return fn(old, e.Value) })
 	}, weir.Uses(t))
 }
 
-func (f *fixture) stateless(i int, src *weir.Topic[string, int64], global *weir.GlobalTable[string, int64]) {
-	if f.plan.has(filtering) {
+func (f *Fixture) stateless(i int, src *weir.Topic[string, int64], global *weir.GlobalTable[string, int64]) {
+	if f.Plan.Has(Filtering) {
 		evens := f.out("evens-%d", i)
 		doubled := weir.Map(weir.Filter(src.Stream(), "even", func(v int64) bool { return v%2 == 0 }), "double", func(v int64) int64 { return 2 * v })
 		weir.Forward(doubled, fmt.Sprintf("forward-%d", i), evens)
 		f.add(evens, f.table(fmt.Sprintf("even-count-%d", i)), func(old, _ int64) int64 { return old + 1 }, fmt.Sprintf("count-evens-%d", i))
 	}
-	if f.plan.has(joining) {
+	if f.Plan.Has(Joining) {
 		joined := weir.JoinGlobal(src.Stream(), "dim", global, dimOf, func(v, d int64, found bool) (int64, bool) { return v*10 + d, found })
 		weir.Forward(joined, fmt.Sprintf("join-%d", i), f.out("joined-%d", i))
 	}
 }
 
-func (f *fixture) stateful(i int, src *weir.Topic[string, int64]) {
+func (f *Fixture) stateful(i int, src *weir.Topic[string, int64]) {
 	name := func(s string) string { return fmt.Sprintf("%s-%d", s, i) }
-	if f.plan.has(counting) {
+	if f.Plan.Has(Counting) {
 		counts, seen := f.table(name("counts")), f.table(name("seen"))
 		weir.EachEvent(src.Stream(), name("count"), func(ctx weir.Context, e weir.Event[string, int64]) error {
 			if err := seen.Set(ctx, e.Key+"|"+strconv.FormatInt(e.Value, 10), 1); err != nil {
@@ -109,24 +112,24 @@ func (f *fixture) stateful(i int, src *weir.Topic[string, int64]) {
 			return counts.Update(ctx, e.Key, func(n int64) int64 { return n + 1 })
 		}, weir.Uses(counts, seen))
 	}
-	if f.plan.has(folding) {
+	if f.Plan.Has(Folding) {
 		f.add(src, f.table(name("folds")), next, name("fold"))
 	}
-	if f.plan.has(deleting) {
+	if f.Plan.Has(Deleting) {
 		f.deletes(name, src)
 	}
-	if f.plan.has(grouping) {
+	if f.Plan.Has(Grouping) {
 		f.group(name, src)
 	}
-	if f.plan.has(failing) {
+	if f.Plan.Has(Failing) {
 		f.fails(i, name, src)
 	}
-	if f.plan.has(batching) {
+	if f.Plan.Has(Batching) {
 		f.batch(i, name, src)
 	}
 }
 
-func (f *fixture) deletes(name func(string) string, src *weir.Topic[string, int64]) {
+func (f *Fixture) deletes(name func(string) string, src *weir.Topic[string, int64]) {
 	last := f.table(name("last"))
 	weir.EachEvent(src.Stream(), name("keep-last"), func(ctx weir.Context, e weir.Event[string, int64]) error {
 		if payload(e.Value)%3 == 0 {
@@ -136,7 +139,7 @@ func (f *fixture) deletes(name func(string) string, src *weir.Topic[string, int6
 	}, weir.Uses(last))
 }
 
-func (f *fixture) group(name func(string) string, src *weir.Topic[string, int64]) {
+func (f *Fixture) group(name func(string) string, src *weir.Topic[string, int64]) {
 	sums, order := f.table(name("sums")), f.table(name("order"))
 	weir.EachEvent(weir.GroupBy(src.Stream(), name("by-parity"), parity), name("sum"), func(ctx weir.Context, e weir.Event[string, int64]) error {
 		if err := sums.Update(ctx, e.Key, func(n int64) int64 { return n + payload(e.Value) }); err != nil {
@@ -146,7 +149,7 @@ func (f *fixture) group(name func(string) string, src *weir.Topic[string, int64]
 	}, weir.Uses(sums, order))
 }
 
-func (f *fixture) fails(i int, name func(string) string, src *weir.Topic[string, int64]) {
+func (f *Fixture) fails(i int, name func(string) string, src *weir.Topic[string, int64]) {
 	alive := f.table(name("alive"))
 	f.out("dead-%d", i)
 	weir.EachEvent(src.Stream(), name("fail"), func(ctx weir.Context, e weir.Event[string, int64]) error {
@@ -163,10 +166,10 @@ func (f *fixture) fails(i int, name func(string) string, src *weir.Topic[string,
 	}, weir.Uses(alive), weir.OnError(weir.Retry(1, 10*time.Millisecond, 0).Then(weir.DeadLetter(fmt.Sprintf("dead-%d", i)))))
 }
 
-func (f *fixture) batch(i int, name func(string) string, src *weir.Topic[string, int64]) {
+func (f *Fixture) batch(i int, name func(string) string, src *weir.Topic[string, int64]) {
 	batched, sums := f.out("batched-%d", i), f.table(name("batch-sums"))
 	weir.Loop(src.Stream(), name("batch"), func(ctx weir.Context, in *weir.Inbox[string, int64]) error {
-		for batch := range in.Take(f.plan.Batch, 60*time.Millisecond) {
+		for batch := range in.Take(f.Plan.Batch, 60*time.Millisecond) {
 			for _, e := range batch {
 				if err := batched.Send(ctx, e.Key, e.Value); err != nil {
 					return err
@@ -180,27 +183,27 @@ func (f *fixture) batch(i int, name func(string) string, src *weir.Topic[string,
 	}, weir.Uses(sums), weir.Sends(batched))
 }
 
-func (f *fixture) window(i int, src *weir.Topic[string, int64]) {
+func (f *Fixture) window(i int, src *weir.Topic[string, int64]) {
 	closed := f.out("closed-%d", i)
 	f.out("late-%d", i)
 	retain := weir.RetainForever()
-	if f.plan.Retain >= 0 {
-		retain = weir.Retain(f.plan.Retain)
+	if f.Plan.Retain >= 0 {
+		retain = weir.Retain(f.Plan.Retain)
 	}
-	t := weir.NewWindowedTable[string, int64](f.app, fmt.Sprintf("windows-%d", i), weir.Tumbling(windowSize), weir.Grace(f.plan.Grace), retain,
+	t := weir.NewWindowedTable[string, int64](f.App, fmt.Sprintf("windows-%d", i), weir.Tumbling(windowSize), weir.Grace(f.Plan.Grace), retain,
 		weir.Late(fmt.Sprintf("late-%d", i)), weir.Sends(closed),
 		weir.OnClose(func(ctx weir.Context, w weir.Window, key string, sum int64) error {
 			return closed.Send(ctx, key, w.Start.Unix()*1000+sum)
 		}))
-	f.windows = append(f.windows, t)
+	f.Windows = append(f.Windows, t)
 	weir.EachEvent(src.Stream(), fmt.Sprintf("window-%d", i), func(ctx weir.Context, e weir.Event[string, int64]) error {
 		return t.Update(ctx, e.Key, func(n int64) int64 { return n + payload(e.Value) })
 	}, weir.Uses(t))
 }
 
-func (f *fixture) timer(i int, src *weir.Topic[string, int64]) {
+func (f *Fixture) timer(i int, src *weir.Topic[string, int64]) {
 	fired, fires := f.out("fired-%d", i), f.table(fmt.Sprintf("fires-%d", i))
-	timer := weir.NewTimer(f.app, fmt.Sprintf("timer-%d", i), func(ctx weir.Context, key string) error {
+	timer := weir.NewTimer(f.App, fmt.Sprintf("timer-%d", i), func(ctx weir.Context, key string) error {
 		if err := fires.Update(ctx, key, func(n int64) int64 { return n + 1 }); err != nil {
 			return err
 		}
