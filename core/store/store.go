@@ -103,6 +103,14 @@ type Store interface {
 	Close() error
 }
 
+// Shared reports whether the spaces of a store are those of all workers: one
+// that takes a task over finds its state there. A store says so with a method
+// Shared() bool; one without it is a worker's own.
+func Shared(s Store) bool {
+	shared, ok := s.(interface{ Shared() bool })
+	return ok && shared.Shared()
+}
+
 // A Reader reads one open space.
 type Reader interface {
 	// Get appends the value of key to dst and returns it with true, or dst

@@ -24,8 +24,8 @@ func DefaultSettings() Settings {
 }
 
 // bind makes flags of the settings of a scope.
-func bind(fs *pflag.FlagSet, s *Settings, of scope) {
-	for _, row := range table() {
+func bind(fs *pflag.FlagSet, rows []setting, s *Settings, of scope) {
+	for _, row := range rows {
 		if row.scope != of || row.secret {
 			continue
 		}
@@ -39,9 +39,9 @@ func bind(fs *pflag.FlagSet, s *Settings, of scope) {
 
 // readEnv sets what the environment says and no flag does. An empty variable
 // is one that is not set. All mistakes are reported.
-func readEnv(fs *pflag.FlagSet, s *Settings, lookup func(string) (string, bool)) error {
+func readEnv(fs *pflag.FlagSet, rows []setting, s *Settings, lookup func(string) (string, bool)) error {
 	var errs []error
-	for _, row := range table() {
+	for _, row := range rows {
 		text, ok := lookup(row.env())
 		if !ok || text == "" || fs.Changed(row.name) {
 			continue

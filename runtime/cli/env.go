@@ -25,6 +25,11 @@ type Env struct {
 	Out io.Writer
 	Log *slog.Logger
 
+	// storeSettings are the values of the settings of stores, more their
+	// rows in the table.
+	storeSettings map[string]string
+	more          []setting
+
 	screen  *screen
 	extra   []*cobra.Command
 	stores  map[string]StoreOpener
@@ -47,7 +52,9 @@ func newEnv(app *weir.App) *Env {
 	return &Env{
 		App:      app,
 		Settings: DefaultSettings(),
-		stores:   map[string]StoreOpener{"memory": openMemory, "pebble": openPebble},
+
+		storeSettings: make(map[string]string),
+		stores:        map[string]StoreOpener{"memory": openMemory, "pebble": openPebble},
 		connect: func(_ context.Context, e *Env) (runtime.Transport, error) {
 			return e.kafka()
 		},
@@ -56,7 +63,7 @@ func newEnv(app *weir.App) *Env {
 
 // prepare completes the Env once the flags are known.
 func (e *Env) prepare(cmd *cobra.Command, lookup func(string) (string, bool)) error {
-	if err := readEnv(cmd.Flags(), &e.Settings, lookup); err != nil {
+	if err := readEnv(cmd.Flags(), e.settings(), &e.Settings, lookup); err != nil {
 		return err
 	}
 	e.Out = cmd.OutOrStdout()

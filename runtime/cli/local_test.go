@@ -5,10 +5,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
-	"github.com/weirstream/weir"
 	"github.com/weirstream/weir/core/store"
 )
 
@@ -53,37 +51,6 @@ func TestLockDir(t *testing.T) {
 		t.Fatalf("after release: %v", err)
 	}
 	release()
-}
-
-func TestStores(t *testing.T) {
-	t.Parallel()
-	app := weir.NewApp("app")
-	weir.NewTable[string, int](app, "t", weir.Store("pebble"))
-	e := newEnv(app)
-	e.Settings.Store, e.Settings.StateDir = "floppy", t.TempDir()
-	if _, err := e.openStore(); err == nil || !strings.Contains(err.Error(), "use memory, pebble") {
-		t.Errorf("an unknown store: %v", err)
-	}
-	var dir string
-	WithStore("floppy", func(cfg StoreConfig) (store.Store, error) {
-		dir = cfg.Dir
-		return openMemory(cfg)
-	})(e)
-	if _, err := e.openStore(); err != nil || dir != filepath.Join(e.Settings.StateDir, "floppy") {
-		t.Errorf("a store that was added: %v, in %q", err, dir)
-	}
-	if err := e.checkStores(); err == nil || !strings.Contains(err.Error(), `table "t" wants store "pebble"`) {
-		t.Errorf("a table that wants another store: %v", err)
-	}
-	e.Settings.Store = "pebble"
-	s, err := e.openStore()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	if _, err := e.openStore(); err == nil || !strings.Contains(err.Error(), "--state-dir") {
-		t.Errorf("a second worker on the store: %v", err)
-	}
 }
 
 func TestScreen(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weirstream/weir"
+	"github.com/weirstream/weir/core/store"
 	"github.com/weirstream/weir/runtime"
 )
 
@@ -45,9 +46,17 @@ func With(cmds ...*cobra.Command) Option {
 	return func(e *Env) { e.extra = append(e.extra, cmds...) }
 }
 
-// WithStore adds a kind of store, for --store and weir.Store.
-func WithStore(name string, open StoreOpener) Option {
-	return func(e *Env) { e.stores[name] = open }
+// WithStore adds a kind of store, for --store and weir.Store, with settings
+// of its own for the command worker: each is the flag --NAME and the variable
+// WEIR_NAME, and comes to the opener in StoreConfig.Settings.
+func WithStore(name string, open StoreOpener, settings ...store.Setting) Option {
+	return func(e *Env) {
+		e.stores[name] = open
+		for _, s := range settings {
+			e.storeSettings[s.Name] = s.Default
+			e.more = append(e.more, e.settingOf(s))
+		}
+	}
 }
 
 // WithTransport replaces the connection to Kafka, for tests and for brokers
@@ -71,12 +80,12 @@ func New(app *weir.App, opts ...Option) *cobra.Command {
 			return e.prepare(cmd, os.LookupEnv)
 		},
 	}
-	bind(root.PersistentFlags(), &e.Settings, everywhere)
+	bind(root.PersistentFlags(), e.settings(), &e.Settings, everywhere)
 	root.AddCommand(workerCommand(), topologyCommand(), topicsCommand(), tableCommand(), sendCommand(), resetCommand())
 	root.AddCommand(e.extra...)
 	for _, cmd := range root.Commands() {
 		if cmd.Name() == "worker" {
-			bind(cmd.Flags(), &e.Settings, workerOnly)
+			bind(cmd.Flags(), e.settings(), &e.Settings, workerOnly)
 		}
 	}
 	return root

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/weirstream/weir/core/store"
 	"github.com/weirstream/weir/runtime"
 )
 
@@ -70,6 +71,34 @@ func (s setting) env() string {
 	return "WEIR_" + strings.ToUpper(strings.ReplaceAll(s.name, "-", "_"))
 }
 
+// settings are those of the table and those of added stores.
+func (e *Env) settings() []setting { return append(table(), e.more...) }
+
+// settingOf makes a row of a setting of a store.
+func (e *Env) settingOf(s store.Setting) setting {
+	return setting{
+		name: s.Name, def: s.Default, doc: s.Doc, scope: workerOnly, secret: s.Secret,
+		value: func(*Settings) pflag.Value { return &storeValue{e.storeSettings, s.Name} },
+	}
+}
+
+// A storeValue is one value among the settings of stores.
+type storeValue struct {
+	values map[string]string
+	name   string
+}
+
+func (v *storeValue) String() string {
+	if v.values == nil {
+		return ""
+	}
+	return v.values[v.name]
+}
+
+func (v *storeValue) Set(text string) error { v.values[v.name] = text; return nil }
+
+func (v *storeValue) Type() string { return "string" }
+
 // table is every setting, in the order of the documentation.
 func table() []setting {
 	return []setting{
@@ -79,7 +108,7 @@ func table() []setting {
 			value: func(s *Settings) pflag.Value { return text(&s.StateDir) }},
 		{name: "instance", scope: workerOnly, doc: "Name of this worker in the group. It must stay the same over restarts and differ between workers: transactional IDs are made from it. Empty takes the one kept in the state directory, or makes one up and keeps it there.",
 			value: func(s *Settings) pflag.Value { return text(&s.Instance) }},
-		{name: "store", def: "pebble", scope: workerOnly, doc: "Where tables are kept on the worker: pebble (on disk), memory (restored from Kafka at each start), or a store that the application adds.",
+		{name: "store", def: "pebble", scope: workerOnly, doc: "Where tables are kept: pebble (on disk), memory (restored from Kafka at each start), or a store that the application adds. Exceptions follow as table=kind: pebble,counts=memory.",
 			value: func(s *Settings) pflag.Value { return text(&s.Store) }},
 		{name: "guarantee", def: runtime.ExactlyOnce.String(), scope: workerOnly, doc: "exactly-once (outputs, tables and offsets in one Kafka transaction) or at-least-once.",
 			value: func(s *Settings) pflag.Value { return guarantee(&s.Guarantee) }},

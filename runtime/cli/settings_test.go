@@ -18,12 +18,12 @@ func parse(t *testing.T, env map[string]string, args ...string) (Settings, error
 	t.Helper()
 	s := DefaultSettings()
 	fs := pflag.NewFlagSet("test", pflag.ContinueOnError)
-	bind(fs, &s, everywhere)
-	bind(fs, &s, workerOnly)
+	bind(fs, table(), &s, everywhere)
+	bind(fs, table(), &s, workerOnly)
 	if err := fs.Parse(args); err != nil {
 		return s, err
 	}
-	return s, readEnv(fs, &s, func(name string) (string, bool) { v, ok := env[name]; return v, ok })
+	return s, readEnv(fs, table(), &s, func(name string) (string, bool) { v, ok := env[name]; return v, ok })
 }
 
 func TestSettingsPrecedence(t *testing.T) {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,11 +18,16 @@ import (
 
 // A StoreConfig is what a store is opened with.
 type StoreConfig struct {
+	// App is the name of the application.
+	App string
 	// Dir is a directory for this store alone; it may not exist yet.
 	Dir string
 	// MemoryBytes is for the store's own cache.
 	MemoryBytes int
-	Logger      *slog.Logger
+	// Settings are the values of all settings of stores by name, defaults
+	// included; see WithStore.
+	Settings map[string]string
+	Logger   *slog.Logger
 }
 
 // A StoreOpener opens a store. The worker closes it.
@@ -33,14 +39,108 @@ func openPebble(cfg StoreConfig) (store.Store, error) {
 	return pebble.Open(pebble.Config{Dir: cfg.Dir, MemoryBytes: int64(cfg.MemoryBytes), Logger: cfg.Logger})
 }
 
-// openStore opens the store that the settings name.
-func (e *Env) openStore() (store.Store, error) {
-	kind := e.Settings.Store
-	open, ok := e.stores[kind]
-	if !ok {
-		return nil, fmt.Errorf("store %q is not known: use %s", kind, strings.Join(slices.Sorted(maps.Keys(e.stores)), ", "))
+// globalsKind keeps the global tables where tables are on servers that all
+// workers share: each worker has a copy of its own.
+const globalsKind = "pebble"
+
+// A placement says which kind of store each table is kept in.
+type placement struct {
+	def    string
+	tables map[string]string
+}
+
+// chooseStores reads the setting store: a kind, and after it exceptions as
+// table=kind. What the operator says wins over what the application declares.
+func (e *Env) chooseStores() (placement, error) {
+	c := placement{tables: make(map[string]string)}
+	names := make(map[string]bool)
+	for _, t := range e.App.Tables() {
+		if names[t.Name] = true; t.Store != "" {
+			c.tables[t.Name] = t.Store
+		}
 	}
-	s, err := open(StoreConfig{Dir: filepath.Join(e.stateDir(), kind), MemoryBytes: e.Settings.StoreMemory, Logger: e.Log})
+	var errs []error
+	for _, word := range strings.Split(e.Settings.Store, ",") {
+		table, kind, exception := strings.Cut(strings.TrimSpace(word), "=")
+		switch {
+		case !exception && c.def == "":
+			c.def = table
+		case !exception:
+			errs = append(errs, fmt.Errorf("store %q: name one kind for all tables, and exceptions as table=kind", e.Settings.Store))
+		case !names[table]:
+			errs = append(errs, fmt.Errorf("store %q: there is no table %q: use %s", e.Settings.Store, table, strings.Join(slices.Sorted(maps.Keys(names)), ", ")))
+		default:
+			c.tables[table] = kind
+		}
+	}
+	if c.def == "" {
+		errs = append(errs, fmt.Errorf("store %q: name the kind for all other tables as well, as in pebble,%s", e.Settings.Store, e.Settings.Store))
+	}
+	for _, kind := range c.kinds() {
+		if _, ok := e.stores[kind]; !ok && kind != "" {
+			errs = append(errs, fmt.Errorf("store %q is not known: use %s", kind, strings.Join(slices.Sorted(maps.Keys(e.stores)), ", ")))
+		}
+	}
+	return c, errors.Join(errs...)
+}
+
+// kinds are the kinds that are used, in order.
+func (c *placement) kinds() []string {
+	kinds := append(slices.Collect(maps.Values(c.tables)), c.def)
+	slices.Sort(kinds)
+	return slices.Compact(kinds)
+}
+
+// openStore opens the stores that were chosen.
+func (e *Env) openStore() (store.Store, error) {
+	c, err := e.chooseStores()
+	if err != nil {
+		return nil, err
+	}
+	stores := make(map[string]store.Store)
+	ok := false
+	defer func() {
+		for _, s := range stores {
+			if !ok {
+				e.closing("store", s.Close)
+			}
+		}
+	}()
+	open := func(kind string) error {
+		s, err := e.openKind(kind, len(c.kinds()))
+		if err == nil {
+			stores[kind] = s
+		}
+		return err
+	}
+	for _, kind := range c.kinds() {
+		if err := open(kind); err != nil {
+			return nil, err
+		}
+	}
+	for _, t := range e.App.Tables() {
+		kind := cmp.Or(c.tables[t.Name], c.def)
+		if !t.Global() || !store.Shared(stores[kind]) {
+			continue
+		}
+		c.tables[t.Name] = globalsKind
+		if stores[globalsKind] == nil {
+			if err := open(globalsKind); err != nil {
+				return nil, err
+			}
+		}
+		e.Log.Info("a global table is kept by each worker", "table", t.Name, "store", globalsKind)
+	}
+	ok = true
+	return route(c.def, c.tables, stores), nil
+}
+
+// openKind opens the store of one kind, one of n that share the memory.
+func (e *Env) openKind(kind string, n int) (store.Store, error) {
+	s, err := e.stores[kind](StoreConfig{
+		App: e.App.Name(), Dir: filepath.Join(e.stateDir(), kind), MemoryBytes: e.Settings.StoreMemory / n,
+		Settings: e.storeSettings, Logger: e.Log,
+	})
 	if errors.Is(err, store.ErrLocked) {
 		return nil, fmt.Errorf("another worker uses the state directory %s; give each its own with --state-dir: %w", e.stateDir(), err)
 	}
@@ -48,19 +148,6 @@ func (e *Env) openStore() (store.Store, error) {
 		return nil, fmt.Errorf("opening the %s store in %s: %w", kind, e.stateDir(), err)
 	}
 	return s, nil
-}
-
-// checkStores refuses tables that ask for another kind of store than the one
-// that the worker has.
-func (e *Env) checkStores() error {
-	var errs []error
-	for _, t := range e.App.Tables() {
-		if t.Store != "" && t.Store != e.Settings.Store {
-			errs = append(errs, fmt.Errorf("table %q wants store %q, but the worker keeps all tables in %q: start it with --store %s, or change the declaration",
-				t.Name, t.Store, e.Settings.Store, t.Store))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // makeStateDir makes the directory of local state.

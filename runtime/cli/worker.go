@@ -31,7 +31,7 @@ func (e *Env) work(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := e.checkStores(); err != nil {
+	if _, err := e.chooseStores(); err != nil {
 		return err
 	}
 	if err := e.makeStateDir(); err != nil {

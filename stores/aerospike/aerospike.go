@@ -74,6 +74,9 @@ func connect(cfg Config) (*as.Client, error) {
 
 func fillRandom(b []byte) { _, _ = rand.Read(b) } // never fails
 
+// Shared reports that the spaces are those of all workers.
+func (s *Store) Shared() bool { return true }
+
 // begin starts a call that Close waits for; ops.Done ends it.
 func (s *Store) begin() error {
 	s.mu.Lock()

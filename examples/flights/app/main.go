@@ -3,6 +3,7 @@
 package app
 
 import (
+	"github.com/weirstream/weir/core/store"
 	"github.com/weirstream/weir/runtime/cli"
 )
 
@@ -10,6 +11,8 @@ import (
 type Store struct {
 	Name string
 	Open cli.StoreOpener
+	// Settings are what an operator can tell it.
+	Settings []store.Setting
 	// Prepare, when set, gets ready what the workers of one demo share, such
 	// as a server. It returns what to add to their environment, and what to
 	// call at the end.
@@ -22,7 +25,7 @@ func Main(stores ...Store) {
 	opts := []cli.Option{cli.With(a.loadCommand(), a.verifyCommand(), a.demoCommand())}
 	a.prepare = make(map[string]func() ([]string, func(), error))
 	for _, s := range stores {
-		opts = append(opts, cli.WithStore(s.Name, s.Open))
+		opts = append(opts, cli.WithStore(s.Name, s.Open, s.Settings...))
 		a.prepare[s.Name] = s.Prepare
 	}
 	cli.Main(a.App, opts...)
