@@ -10,6 +10,9 @@ BROKERS ?=
 STORE   ?=
 SEED    ?=
 CHECKS  ?= 10000
+BUDGET  ?= 200
+HUNTS   ?= 5
+MUTANTS ?=
 FOR     ?= 10m
 # The image that make integration starts where no brokers or jars are named.
 WEIR_KAFKA_IMAGE ?= apache/kafka:4.3.1
@@ -40,7 +43,7 @@ gotest = $(GO) test -race $(if $(COUNTS),-json) $(1) $(if $(COUNTS),| $(GO) run 
 # need stops with a message when there are no packages to test.
 need = $(if $(strip $(1)),,$(error no packages for this target))
 
-.PHONY: help demo test sim conformance integration chaos bench lint generate fmt ci
+.PHONY: help demo test sim zoo conformance integration chaos bench lint generate fmt ci
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +61,10 @@ test: ## test all modules with the race detector
 sim: ## run the simulator's property tests with many cases (CHECKS, SEED)
 	$(call need,$(wildcard sim))
 	$(call gotest,-count=1 -timeout 30m ./sim -rapid.checks=$(CHECKS) $(if $(SEED),-rapid.seed=$(SEED)))
+
+zoo: ## hunt known bugs in the simulator (MUTANTS: all, HUNTS for each, BUDGET of seeds for a hunt, SEED)
+	@$(GO) build -o $(BIN)/weir ./tools/weir
+	@nice $(BIN)/weir sim zoo --hunts $(HUNTS) --budget $(BUDGET) $(call flag,seed,$(SEED)) $(MUTANTS)
 
 conformance: ## run the conformance suites against every store and transport
 	$(call need,$(call all_of,conformance stores transports))

@@ -31,6 +31,9 @@ type Subject struct {
 	// Once are topics on which no record may appear twice: what windows and
 	// timers send.
 	Once []string
+	// Windows are tables whose windows are sent when they close. With them
+	// S15 is checked.
+	Windows []Windows
 	// Sources restricts Receipts to records of these topics.
 	Sources []string
 	// Without names invariants that are not checked.
@@ -58,12 +61,15 @@ func Invariants() []Invariant {
 		{"S5", "a reader of committed records sees nothing of an aborted round", true, abortedInvisible},
 		{"S6", "a store holds what its changelog says up to its position", false, storeIsFold},
 		{"S7", "the position of a store is never beyond what was committed", false, positionCommitted},
+		{"S8", "a store holds nothing that was not committed, however its worker ended", false, nothingUncommitted},
 		{"S9", "two workers never commit for one task at the same time", true, oneWriter},
 		{"S10", "the order of each key is kept", true, keyOrder},
 		{"S11", "no task commits before its tables are restored", false, restoredFirst},
 		{"S12", "what was deleted stays deleted", false, deletedStays},
 		{"S14", "stream time never goes back", true, timeAdvances},
+		{"S15", "each window that stream time has passed is sent as it should, late records are counted", true, windowsClose},
 		{"S16", "windows close once and timers fire once", true, once},
+		{"S17", "damage of a store is found, and nothing of it served", false, damageFound},
 		{"S19", "no record is skipped in silence", false, accounted},
 		{"L1", "all input is handled soon after the last fault", false, caughtUp},
 		{"L2", "the group is stable and each partition is owned once", false, groupStable},

@@ -4,14 +4,16 @@ import (
 	"bytes"
 	"fmt"
 	"reflect"
+	"strconv"
 	"testing"
 )
 
 var (
-	in0  = TP{Topic: "in", Partition: 0}
-	in1  = TP{Topic: "in", Partition: 1}
-	out0 = TP{Topic: "out", Partition: 0}
-	log0 = TP{Topic: "changes", Partition: 0}
+	in0   = TP{Topic: "in", Partition: 0}
+	in1   = TP{Topic: "in", Partition: 1}
+	out0  = TP{Topic: "out", Partition: 0}
+	log0  = TP{Topic: "changes", Partition: 0}
+	late0 = TP{Topic: "late", Partition: 0}
 )
 
 // A build makes a history by hand.
@@ -42,6 +44,13 @@ func (b *build) log(tp TP, round int64, key, value string) *build {
 	}
 	b.at[tp]++
 	return b.add(Event{Kind: Log, Record: &r})
+}
+
+// timed adds a committed record with a time.
+func (b *build) timed(tp TP, time int64, key, value string) *build {
+	b.log(tp, 0, key, value)
+	b.h.Events[len(b.h.Events)-1].Record.Time = time
+	return b
 }
 
 // send adds a round that sends records to out0, and returns its number.
@@ -108,7 +117,14 @@ func copies(in []Record) Expectation {
 	return e
 }
 
-var subject = Subject{Exactly: true, Model: copies, Receipts: "out", Once: []string{"out"}}
+var subject = Subject{Exactly: true, Model: copies, Receipts: "out", Once: []string{"out"}, Windows: []Windows{{
+	Source: "in", Closed: "out", Late: "late", Size: 10, Grace: 2,
+	Skip: func(r Record) bool { return string(r.Value) == "poison" },
+	Start: func(r Record) (int64, bool) {
+		at, err := strconv.ParseInt(string(r.Value), 10, 64)
+		return at, err == nil
+	},
+}}}
 
 // two inputs, copied, counted.
 func two() *build { return begin().log(in0, 0, "a", "1").log(in0, 0, "a", "2") }
@@ -191,6 +207,19 @@ func histories() cases {
 				begin().store(Held, "w", 1).logIs(log0, 0, 0),
 			},
 		},
+		"S8": {
+			good: []*build{
+				begin().round("w", 1, 0, rec(log0, "a", "1")).worker(Crashed, "w").store(Opened, "v", 1, "a", "1"),
+				// Compaction has removed it, but it was committed.
+				begin().gone("committed", rec(log0, "a", "1")).add(Event{Kind: Compacted}).store(Opened, "v", 1, "a", "1"),
+				begin().gone("unknown", rec(log0, "a", "1")).add(Event{Kind: Compacted}).store(Opened, "v", 1, "a", "1"),
+			},
+			bad: []*build{
+				begin().gone("aborted", rec(log0, "a", "1")).worker(Crashed, "w").store(Opened, "v", 1, "a", "1"),
+				begin().undecided(rec(log0, "a", "1")).worker(Crashed, "w").store(Held, "w", 1, "a", "1"),
+				begin().gone("aborted", rec(log0, "a", "1")).add(Event{Kind: Compacted}).store(Opened, "v", 1, "a", "1"),
+			},
+		},
 		"S9": {
 			good: []*build{
 				begin().worker(Assigned, "w", in0).round("w", 1, 0).round("w", 2, 0).worker(Assigned, "v", in0).round("v", 3, 0),
@@ -241,6 +270,24 @@ func histories() cases {
 				begin().round("w", 1, 20).round("v", 2, -1),
 			},
 		},
+		"S15": {
+			good: []*build{
+				begin().timed(in0, 1, "a", "x").timed(in0, 12, "a", "y").log(out0, 1, "a", "0").final(in0, 2),
+				begin().timed(in0, 1, "a", "x").timed(in0, 30, "a", "poison").timed(in0, 2, "a", "z").log(out0, 1, "a", "0").log(late0, 1, "a", "z").final(in0, 3),
+				begin().timed(in0, 1, "a", "x").timed(in0, 11, "a", "y").final(in0, 2),                          // inside grace
+				begin().timed(in0, 1, "a", "x").timed(in0, 30, "b", "y").final(in0, 1),                          // not committed
+				begin().timed(in0, 1, "a", "x").timed(in1, 30, "b", "y").final(in0, 1).final(in1, 1),            // another partition's time
+				begin().timed(in0, 30, "a", "x").timed(in0, 19, "a", "y").log(late0, 1, "a", "y").final(in0, 2), // late at once: no window
+			},
+			bad: []*build{
+				begin().timed(in0, 1, "a", "x").timed(in0, 12, "a", "y").final(in0, 2),                                                      // not sent
+				begin().timed(in0, 1, "a", "x").timed(in0, 12, "a", "y").log(out0, 1, "a", "0").log(out0, 2, "a", "0").final(in0, 2),        // sent twice
+				begin().timed(in0, 1, "a", "x").timed(in0, 11, "a", "y").log(out0, 1, "a", "0").final(in0, 2),                               // sent inside grace
+				begin().timed(in0, 30, "a", "x").timed(in0, 2, "a", "z").final(in0, 2),                                                      // late and lost
+				begin().timed(in0, 1, "a", "x").timed(in0, 2, "a", "z").log(late0, 1, "a", "z").final(in0, 2),                               // not late
+				begin().timed(in0, 1, "a", "x").timed(in0, 12, "a", "y").log(out0, 1, "a", "0").log(out0, 1, "a", "nonsense").final(in0, 2), // no window
+			},
+		},
 		"S16": {
 			good: []*build{
 				begin().log(out0, 1, "a", "1").log(out0, 1, "b", "1"),
@@ -249,6 +296,17 @@ func histories() cases {
 			bad: []*build{
 				begin().log(out0, 1, "a", "1").log(out0, 2, "a", "1"),
 				begin().log(out0, 1, "a", "1").log(TP{Topic: "out", Partition: 1}, 2, "a", "1"),
+			},
+		},
+		"S17": {
+			good: []*build{
+				begin().log(log0, 1, "a", "1").store(Opened, "w", 1, "a", "1"),
+				begin().add(Event{Kind: Opened, Worker: "w", Table: "t", Corrupt: true}),
+				begin().undecided(rec(log0, "a", "1")).store(Held, "w", 1, "a", "1"), // for S8 to judge
+			},
+			bad: []*build{
+				begin().log(log0, 1, "a", "1").store(Opened, "w", 1, "a", "3"),
+				begin().log(log0, 1, "a", "1").store(Held, "w", 1, "c", "1"),
 			},
 		},
 		"S19": {
@@ -296,6 +354,11 @@ func histories() cases {
 			bad:  []*build{begin().worker(Started, "w"), begin().worker(Started, "w").add(Event{Kind: Stopped, Worker: "w", Took: 1e9})},
 		},
 	}
+}
+
+// gone is a round with an outcome, of which nothing is in the log.
+func (b *build) gone(outcome string, records ...Record) *build {
+	return b.decide(b.send("w", 1, 0, records...), outcome)
 }
 
 // undecided is a round that nobody heard of again, none of which shows.

@@ -45,12 +45,7 @@ func folded(log []*Record, to int64, compacted bool) (f fold, unsure map[string]
 // is called for each entry that is wrong or absent, kept for each that should
 // have been deleted.
 func (h *History) compare(s Subject, missing func(e *Event, what string), kept func(e *Event, what string)) {
-	changelogs := make(map[string]string)
-	for _, e := range h.of(TopicIs) {
-		if e.Role == Changelog {
-			changelogs[e.Table] = e.Topic
-		}
-	}
+	changelogs := h.changelogs()
 	logs := h.logs()
 	compacted := len(h.of(Compacted)) > 0
 	doubtful := h.doubtful(s)
@@ -104,12 +99,7 @@ func deletedStays(h *History, s Subject) (bad []string) {
 
 // positionCommitted is S7.
 func positionCommitted(h *History, _ Subject) (bad []string) {
-	changelogs := make(map[string]string)
-	for _, e := range h.of(TopicIs) {
-		if e.Role == Changelog {
-			changelogs[e.Table] = e.Topic
-		}
-	}
+	changelogs := h.changelogs()
 	stable := make(map[TP]int64)
 	for _, e := range h.of(LogIs) {
 		stable[TP{Topic: e.Topic, Partition: e.Partition}] = e.Stable

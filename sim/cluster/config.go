@@ -50,13 +50,14 @@ type Config struct {
 	// Patience is how long the application may take to catch up once all is
 	// well; default 2 minutes.
 	Patience time.Duration
-	// Model, Receipts, Dead, Sources and Once say what the checkers expect; see
+	// Windows, Model, Receipts, Dead, Sources and Once say what the checkers expect; see
 	// check.Subject.
 	Model    check.Model
 	Receipts string
 	Dead     string
 	Sources  []string
 	Once     []string
+	Windows  []check.Windows
 	// Panics, when set, is how many times user code shall panic: faults add
 	// to it, the application takes from it.
 	Panics *atomic.Int64

@@ -59,19 +59,7 @@ const ExitUntil = 77
 // halt ends the run at an event, with all that can be seen there.
 func (w *world) halt(n int64) {
 	fmt.Fprintf(os.Stderr, "ended at event %d, %s:\n%s", n, time.Since(w.start), w.h.State())
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	for _, n := range w.nodes {
-		w.mu.Lock()
-		p := n.cur
-		w.mu.Unlock()
-		if p == nil || p.worker == nil {
-			continue
-		}
-		for _, t := range p.worker.Status(ctx).Tasks {
-			fmt.Fprintf(os.Stderr, "%s task %+v\n", p.host, t)
-		}
-	}
+	w.tasks()
 	for _, n := range w.nodes {
 		if err := n.print(); err != nil {
 			fmt.Fprintf(os.Stderr, "%s: %v\n", n.name, err)
@@ -82,9 +70,27 @@ func (w *world) halt(n int64) {
 	os.Exit(ExitUntil)
 }
 
+// tasks prints what the workers say of their tasks.
+func (w *world) tasks() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	for _, n := range w.nodes {
+		w.mu.Lock()
+		p := n.cur
+		w.mu.Unlock()
+		if p == nil || p.worker == nil {
+			continue
+		}
+		for _, t := range p.worker.Status(ctx).Tasks {
+			fmt.Fprintf(os.Stderr, "%s task %s is %s, next %v, stream time %d, %v\n", p.host, t.Task, t.State, t.Next, t.StreamTime, errors.Join(t.Stopped, t.Err))
+		}
+	}
+}
+
 // print prints what the tables on a disk hold.
 func (n *node) print() error {
 	n.disk.SetGate(nil)
+	n.disk.Crash() // the store that has it open is out of the way
 	s, err := simdisk.Open(n.disk)
 	if err != nil {
 		return err

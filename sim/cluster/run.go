@@ -25,9 +25,13 @@ type Result struct {
 	Virtual    time.Duration      `json:"virtual"`
 	Lines      int64              `json:"lines"`
 	// Test is the name of the test, Sent the size of the workload.
-	Test    string         `json:"test"`
-	Sent    int            `json:"sent"`
-	History *check.History `json:"-"`
+	Test string `json:"test"`
+	Sent int    `json:"sent"`
+	// Kinds are the faults that plans are drawn from, AllPoints the crash
+	// points that there are.
+	Kinds     []fault.Kind   `json:"kinds"`
+	AllPoints []string       `json:"allPoints"`
+	History   *check.History `json:"-"`
 }
 
 // Run runs the application of cfg through one history, fails t when an
@@ -79,7 +83,7 @@ func run(t testing.TB, cfg Config) *Result {
 		vs = append(vs, check.Violation{Invariant: "run", Detail: err.Error()})
 	}
 	vs = append(vs, check.All(w.h, check.Subject{
-		Exactly: cfg.Guarantee == runtime.ExactlyOnce, Model: cfg.Model, Receipts: cfg.Receipts, Dead: cfg.Dead, Sources: cfg.Sources, Once: cfg.Once,
+		Exactly: cfg.Guarantee == runtime.ExactlyOnce, Model: cfg.Model, Receipts: cfg.Receipts, Dead: cfg.Dead, Sources: cfg.Sources, Once: cfg.Once, Windows: cfg.Windows,
 		Within: cfg.Patience.Milliseconds(), Without: without(),
 	})...)
 	return w.report(vs)
@@ -248,6 +252,7 @@ func (w *world) report(vs []check.Violation) *Result {
 	res := &Result{
 		Seed: w.cfg.Seed, Plan: w.plan, Injected: w.injected, Points: w.points, Violations: vs,
 		Virtual: time.Since(w.start), Lines: w.trace.lines, Sent: w.sent, Test: w.t.Name(), History: w.h,
+		Kinds: w.cfg.Faults, AllPoints: append(points(), restorePoints()...),
 	}
 	res.leave()
 	faults := 0

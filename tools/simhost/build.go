@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,6 +32,10 @@ type edit struct {
 // the end and do not count, and the scheduler and select have a random source
 // that nobody else draws from: when memory is collected or sampled does not
 // change the order of the others.
+//
+// Timers of the same time, which a virtual clock has many of, go off in the order
+// in which they were set, and not in one that depends on what else is in the
+// heap: the collector has timers, too.
 //
 // All maps of a run have the same seed, and iterations begin at the same place
 // of each: a map that is made for a log line does not change the order of
@@ -70,20 +76,27 @@ var edits = []edit{
 			"// Put g and a batch of work from local runnable queue on global queue.\n", 1},
 	{"rand.go", "func maps_rand() uint64 {\n\treturn rand()\n}\n",
 		"var simMaps uint64\n\nfunc maps_rand() uint64 {\n\tif simMaps == 0 {\n\t\tsimMaps = rand()\n\t}\n\treturn simMaps\n}\n", 1},
+	{"time.go", "\t\tif t.isFake {\n\t\t\t// Re-randomize timer order.\n", "\t\t{\n\t\t\t// Timers of the same time go off in the order in which they were set.\n", 1},
+	{"time.go", "\t\t\tt.rand = cheaprand()\n", "\t\t\tsimTimers++\n\t\t\tt.rand = simTimers\n", 1},
+	{"time.go", "func (tw timerWhen) less(", "var simTimers uint32\n\nfunc (tw timerWhen) less(", 1},
 	{"select.go", "j := cheaprandn(uint32(norder + 1))", "j := simrandn(uint32(norder + 1))", 1},
 }
 
-// Overlay writes a build overlay for the installed toolchain into dir and
-// returns its file, for the go command's -overlay flag. Only copies of
-// files of the standard library are changed, for this build alone.
-func Overlay(ctx context.Context, dir string) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
+// Overlay writes a build overlay into dir for the toolchain with which the
+// module around pkgDir is built, and returns its file, for the go command's
+// -overlay flag. Only copies of files of the standard library are changed, for
+// this build alone. more are further files to replace.
+func Overlay(ctx context.Context, dir, pkgDir string, more map[string]string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", "env", "GOROOT")
+	cmd.Dir = pkgDir
+	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("go env GOROOT: %w", err)
 	}
 	src := filepath.Join(strings.TrimSpace(string(out)), "src", "runtime")
 	texts := make(map[string]string)
 	replace := make(map[string]string)
+	maps.Copy(replace, more)
 	for _, e := range edits {
 		path := filepath.Join(src, e.file)
 		if texts[e.file] == "" {
@@ -112,9 +125,10 @@ func Overlay(ctx context.Context, dir string) (string, error) {
 	return file, os.WriteFile(file, overlay, 0o644)
 }
 
-// BuildTest compiles the tests of one package for the simulator.
-func BuildTest(ctx context.Context, dir, pkg, output string, stderr *os.File) error {
-	overlay, err := Overlay(ctx, filepath.Dir(output))
+// BuildTest compiles the tests of one package for the simulator, with the
+// module of dir as it is, and replacements of files on top of it.
+func BuildTest(ctx context.Context, dir, pkg, output string, more map[string]string, stderr io.Writer) error {
+	overlay, err := Overlay(ctx, filepath.Dir(output), dir, more)
 	if err != nil {
 		return err
 	}

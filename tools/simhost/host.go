@@ -73,9 +73,9 @@ type Run struct {
 	// rest of the file system read only.
 	Dir            string
 	Stdout, Stderr io.Writer
-	// TraceFile, when set, is where what the program wrote to /sim/trace is
-	// kept.
-	TraceFile string
+	// SimDir, when set, is an empty directory that the program sees as /sim:
+	// what it leaves there stays. When empty, it is removed after the run.
+	SimDir string
 	// Deadline ends the run when virtual time passes it: the program hangs
 	// or livelocks. Zero means 24 hours.
 	Deadline time.Duration
@@ -92,7 +92,9 @@ type Result struct {
 	Virtual time.Duration
 	// Events is how many sleeps, yields and draws there were.
 	Events int64
-	// Report is what the program wrote to /sim/report.
+	// Lines is how many lines the program wrote to /sim/trace, Report what
+	// it wrote to /sim/report.
+	Lines  int64
 	Report []byte
 }
 
@@ -116,11 +118,14 @@ func (h *Host) Do(ctx context.Context, r Run) (Result, error) {
 		return Result{}, err
 	}
 	defer func() { _ = os.RemoveAll(tmp) }()
-	simDir := filepath.Join(tmp, "sim")
 	for _, d := range []string{"tmp", "sim"} {
 		if err := os.Mkdir(filepath.Join(tmp, d), 0o755); err != nil {
 			return Result{}, err
 		}
+	}
+	simDir := r.SimDir
+	if simDir == "" {
+		simDir = filepath.Join(tmp, "sim")
 	}
 	w := newWorld(r.Seed, r.Deadline)
 	cfg := wazero.NewModuleConfig().WithName("").
@@ -144,7 +149,7 @@ func (h *Host) Do(ctx context.Context, r Run) (Result, error) {
 		// Its goroutine still computes; nothing of it may be touched.
 		return Result{ExitCode: 2}, ErrWall
 	}
-	return w.result(ctx, wall, simDir, r.TraceFile, err)
+	return w.result(ctx, wall, simDir, err)
 }
 
 // errStuck marks a run that did not even call the host any more.
@@ -180,15 +185,11 @@ func (h *Host) start(wall context.Context, w *world, cfg wazero.ModuleConfig) er
 }
 
 // result sums the run up.
-func (w *world) result(ctx, wall context.Context, simDir, keep string, err error) (Result, error) {
+func (w *world) result(ctx, wall context.Context, simDir string, err error) (Result, error) {
 	res := Result{Virtual: time.Duration(w.now - start), Events: w.events}
-	if keep != "" {
-		if b, rerr := os.ReadFile(filepath.Join(simDir, "trace")); rerr == nil {
-			_ = os.WriteFile(keep, b, 0o644)
-		}
-	}
 	res.Report, _ = os.ReadFile(filepath.Join(simDir, "report"))
-	if res.Trace, err = w.trace(filepath.Join(simDir, "trace"), err); err != nil {
+	res.Trace, res.Lines = w.trace(filepath.Join(simDir, "trace"))
+	if err != nil {
 		return res, w.reason(ctx, wall, &res, err)
 	}
 	return res, nil

@@ -76,7 +76,7 @@ var load = sync.OnceValues(func() (*Host, error) {
 		return nil, err
 	}
 	wasm := filepath.Join(out, "program.wasm")
-	if err := BuildTest(context.Background(), dir, ".", wasm, os.Stderr); err != nil {
+	if err := BuildTest(context.Background(), dir, ".", wasm, nil, os.Stderr); err != nil {
 		return nil, err
 	}
 	return Load(context.Background(), wasm, "")

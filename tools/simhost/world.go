@@ -1,6 +1,7 @@
 package simhost
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -128,11 +129,12 @@ func (w *world) advance(ns int64) {
 	}
 }
 
-// trace ends the hash with what the program wrote to its trace file. It
-// passes err through.
-func (w *world) trace(file string, err error) (string, error) {
-	if b, rerr := os.ReadFile(file); rerr == nil {
+// trace ends the hash with what the program wrote to its trace file, and
+// counts its lines.
+func (w *world) trace(file string) (sum string, lines int64) {
+	if b, err := os.ReadFile(file); err == nil {
 		w.hash.Write(b)
+		lines = int64(bytes.Count(b, []byte{'\n'}))
 	}
-	return hex.EncodeToString(w.hash.Sum(nil)), err
+	return hex.EncodeToString(w.hash.Sum(nil)), lines
 }

@@ -113,6 +113,10 @@ func unchecked(h *check.History, s check.Subject, in check.Invariant) string {
 		if s.Receipts == "" {
 			return "it needs --receipts"
 		}
+	case "S15":
+		if len(s.Windows) == 0 {
+			return "it needs a description of the windows: check.Subject.Windows"
+		}
 	case "S16":
 		if len(s.Once) == 0 {
 			return "it needs --once"

@@ -1,236 +1,257 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/weirstream/weir/tools/simhost"
+	"github.com/weirstream/weir/tools/simtest"
 )
 
-// A simPackage is one package with tests.
-type simPackage struct{ path, dir string }
+// A simRun is one call of run, replay or shrink.
+type simRun struct {
+	*simFlags
 
-// testPackages lists the packages that patterns name and that have tests.
-func testPackages(ctx context.Context, patterns []string) ([]simPackage, error) {
-	if len(patterns) == 0 {
-		patterns = []string{"./..."}
-	}
-	cmd := exec.CommandContext(ctx, "go", append([]string{"list", "-tags", "weirsim", "-f",
-		`{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}} {{.Dir}}{{end}}`}, patterns...)...)
-	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
-	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("listing packages: %w", err)
-	}
-	var pkgs []simPackage
-	for line := range strings.Lines(string(out)) {
-		if path, dir, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
-			pkgs = append(pkgs, simPackage{path, dir})
-		}
-	}
-	if len(pkgs) == 0 {
-		return nil, fmt.Errorf("no tests in %s", strings.Join(patterns, " "))
-	}
-	return pkgs, nil
+	ctx    context.Context
+	screen *screen
+	tally  *tally
+	began  time.Time
+	// explaining lets one failure be explained at a time; left is how many
+	// more may be shrunk.
+	explaining sync.Mutex
+	left       int
+	stop       atomic.Bool
 }
 
-// A tally sums up the runs of all packages.
-type tally struct {
-	mu       sync.Mutex
-	runs     int
-	failed   int
-	virtual  time.Duration
-	events   int64
-	start    time.Time
-	out      io.Writer
-	replayOf func(pkg string, seed uint64) string
-	again    int // runs that were repeated and compared
-	faults   map[string]int
-	points   map[string]int
-}
-
-// A simReport is what a run of sim/cluster says about itself.
-type simReport struct {
-	Injected map[string]int `json:"injected"`
-	Points   map[string]int `json:"points"`
-}
-
-// note adds up what the program reported. It returns the number of faults.
-func (t *tally) note(report []byte) (faults int) {
-	var r simReport
-	if json.Unmarshal(report, &r) != nil {
-		return 0
-	}
-	for k, n := range r.Injected {
-		t.faults[k] += n
-		faults += n
-	}
-	for k, n := range r.Points {
-		t.points[k] += n
-	}
-	return faults
-}
-
-// counts prints a map in order.
-func counts(m map[string]int) string {
-	var s []string
-	for _, k := range slices.Sorted(maps.Keys(m)) {
-		s = append(s, fmt.Sprintf("%s=%d", k, m[k]))
-	}
-	return strings.Join(s, " ")
-}
-
-func (f *simFlags) runAll(cmd *cobra.Command, patterns []string) error {
-	pkgs, err := testPackages(cmd.Context(), patterns)
+// execute loads each package and does something with it.
+func (f *simFlags) execute(cmd *cobra.Command, patterns []string, do func(*simRun, *simtest.Target) error) error {
+	r := &simRun{simFlags: f, ctx: cmd.Context(), screen: newScreen(cmd.OutOrStdout()), tally: newTally(), began: time.Now(), left: f.shrink}
+	defer r.screen.close()
+	pkgs, err := simtest.Packages(r.ctx, patterns, cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
-	t := &tally{start: time.Now(), out: cmd.OutOrStdout(), replayOf: f.replay, faults: make(map[string]int), points: make(map[string]int)}
+	f.first = f.firstSeed()
+	tests := 0
 	for _, p := range pkgs {
-		if err := f.runPackage(cmd.Context(), p, t); err != nil {
+		r.screen.set(func() string { return "compiling " + p.Path })
+		t, err := simtest.Load(r.ctx, p, simtest.Options{Match: f.match, Cache: cacheDir(), Stderr: cmd.ErrOrStderr()})
+		if err != nil {
+			return err
+		}
+		tests += len(t.Tests)
+		if len(t.Tests) > 0 {
+			r.screen.printf("%s: %s", p.Path, strings.Join(t.Tests, " "))
+			err = do(r, t)
+		}
+		if err = errors.Join(err, t.Close(r.ctx)); err != nil {
 			return err
 		}
 	}
-	wall := time.Since(t.start)
-	fmt.Fprintf(t.out, "%d runs, %d failed, %s of virtual time in %s, %d events\n", t.runs, t.failed, t.virtual.Round(time.Millisecond), wall.Round(time.Millisecond), t.events)
-	if len(t.faults) > 0 {
-		fmt.Fprintf(t.out, "faults injected: %s\ncrash points reached: %s\n", counts(t.faults), counts(t.points))
+	r.screen.close()
+	if tests == 0 {
+		return fmt.Errorf("no test matches %q", f.match)
 	}
-	if t.again > 0 {
-		fmt.Fprintf(t.out, "%d runs were repeated with other settings and compared\n", t.again)
-	}
-	if t.failed > 0 {
+	r.tally.print(r.screen, time.Since(r.began))
+	if r.tally.failed > 0 {
 		return exitError(1)
 	}
 	return nil
 }
 
-func (f *simFlags) runPackage(ctx context.Context, p simPackage, t *tally) error {
-	tmp, err := os.MkdirTemp("", "weir-sim-build")
-	if err != nil {
-		return err
+// outcomes are those of all tests of a package with one seed.
+type outcomes []*simtest.Outcome
+
+func (os outcomes) ok() bool {
+	for _, o := range os {
+		if !o.OK() && !ended(o) {
+			return false
+		}
 	}
-	defer func() { _ = os.RemoveAll(tmp) }()
-	wasm := filepath.Join(tmp, "tests.wasm")
-	fmt.Fprintf(t.out, "building %s\n", p.path)
-	if err := simhost.BuildTest(ctx, p.dir, ".", wasm, os.Stderr); err != nil {
-		return err
+	return true
+}
+
+// ended reports whether a run ended at the event that --until named.
+func ended(o *simtest.Outcome) bool { return o.Err == nil && o.ExitCode == simtest.ExitUntil }
+
+// trace is the hash of all that happened.
+func (os outcomes) trace() string {
+	if len(os) == 1 {
+		return os[0].Trace
 	}
-	h, err := simhost.Load(ctx, wasm, cacheDir())
-	if err != nil {
-		return err
+	h := sha256.New()
+	for _, o := range os {
+		h.Write([]byte(o.Trace))
 	}
-	defer func() { _ = h.Close(ctx) }()
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// line is the line of a seed.
+func (os outcomes) line(seed uint64) string {
+	var virtual time.Duration
+	var events int64
+	faults := 0
+	for _, o := range os {
+		virtual, events, faults = virtual+o.Virtual, events+o.Size(), faults+o.Faults()
+	}
+	verdict := "ok"
+	if !os.ok() {
+		verdict = "FAILED"
+	}
+	return fmt.Sprintf("seed=%d trace=%s virtual=%s events=%d faults=%d %s", seed, os.trace(), virtual.Round(time.Millisecond), events, faults, verdict)
+}
+
+// runSeed runs all tests of a package with one seed. It returns nil when the
+// context ended.
+func (r *simRun) runSeed(t *simtest.Target, seed uint64, change func(*simtest.Case)) (outcomes, error) {
+	var os outcomes
+	for _, test := range t.Tests {
+		c, err := r.caseOf(seed, test)
+		if err != nil {
+			return nil, err
+		}
+		if change != nil {
+			change(&c)
+		}
+		o := t.Run(r.ctx, c)
+		if r.ctx.Err() != nil {
+			return nil, r.ctx.Err()
+		}
+		os = append(os, o)
+	}
+	return os, nil
+}
+
+// each calls do for seeds, jobs at once, until one of them returns an error
+// or it is time to stop.
+func (r *simRun) each(jobs, n int, stop func() bool, do func(seed uint64) error) error {
 	seeds := make(chan uint64)
-	var jobs sync.WaitGroup
-	for range max(f.jobs, 1) {
-		jobs.Go(func() {
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	var failed error
+	for range max(jobs, 1) {
+		group.Go(func() {
 			for seed := range seeds {
-				f.runSeed(ctx, h, p, seed, t)
+				if err := do(seed); err != nil {
+					mu.Lock()
+					failed = errors.Join(failed, err)
+					mu.Unlock()
+				}
 			}
 		})
 	}
-	first, began := f.firstSeed(), time.Now()
-	for i := range f.seeds {
-		if ctx.Err() != nil || f.budget > 0 && time.Since(began) > f.budget {
+	for i := range n {
+		mu.Lock()
+		over := failed != nil
+		mu.Unlock()
+		if over || r.ctx.Err() != nil || stop() {
 			break
 		}
-		seeds <- first + uint64(i)
+		seeds <- r.first + uint64(i)
 	}
 	close(seeds)
-	jobs.Wait()
-	return ctx.Err()
+	group.Wait()
+	if r.ctx.Err() != nil {
+		return r.ctx.Err()
+	}
+	return failed
 }
 
-// args are the arguments of the test binary: no cache, no files between runs.
-func (f *simFlags) args() []string {
-	args := []string{"-test.timeout=0", "-test.count=1", "-test.v"}
-	if f.test != "" {
-		args = append(args, "-test.run="+f.test)
-	}
-	if f.checks > 0 {
-		args = append(args, fmt.Sprintf("-rapid.checks=%d", f.checks), "-rapid.nofailfile")
-	}
-	return args
-}
-
-func (f *simFlags) runSeed(ctx context.Context, h *simhost.Host, p simPackage, seed uint64, t *tally) {
-	var out bytes.Buffer
-	r := simhost.Run{Seed: seed, Args: f.args(), Env: environment(), Dir: p.dir, Stdout: &out, Stderr: &out, Deadline: f.deadline, Wall: f.wall, TraceFile: f.traceFile}
-	if f.verbose {
-		r.Stdout, r.Stderr = t.out, t.out
-	}
+// runSeeds is what run does with each package.
+func (f *simFlags) runSeeds(r *simRun, t *simtest.Target) error {
 	began := time.Now()
-	res, err := h.Do(ctx, r)
-	if errors.Is(err, context.Canceled) {
-		return
+	var mu sync.Mutex
+	traces := make(map[uint64]string) // of the seeds to repeat
+	r.screen.set(func() string { return r.tally.progress(f.seeds, f.budget, time.Since(began)) })
+	over := func() bool { return r.stop.Load() || f.budget > 0 && time.Since(began) > f.budget }
+	err := r.each(f.jobs, f.seeds, over, func(seed uint64) error {
+		os, err := r.runSeed(t, seed, nil)
+		if err != nil {
+			return err
+		}
+		if f.check > 0 && (seed-f.first)%uint64(f.check) == 0 {
+			mu.Lock()
+			traces[seed] = os.trace()
+			mu.Unlock()
+		}
+		return r.done(t, seed, os)
+	})
+	if err != nil || len(traces) == 0 {
+		return err
 	}
-	wall := time.Since(began)
-	if f.check > 0 && seed%uint64(f.check) == 0 && err == nil {
-		err = f.repeat(ctx, h, r, res, t)
-	}
-	t.add(p, seed, res, err, wall, f.quiet, out.Bytes())
+	return r.repeat(t, traces)
 }
 
-// repeat runs a seed again with other settings, none of which may change what
-// happens.
-func (f *simFlags) repeat(ctx context.Context, h *simhost.Host, r simhost.Run, first simhost.Result, t *tally) error {
-	r.Stdout, r.Stderr, r.TraceFile = nil, nil, ""
-	r.Env = append(slices.Clone(r.Env), "WEIR_SIM_LOG=debug", "GOMEMLIMIT=3GiB")
-	second, err := h.Do(ctx, r)
-	t.mu.Lock()
-	t.again++
-	t.mu.Unlock()
-	if err == nil && second.Trace != first.Trace {
-		err = fmt.Errorf("NOT DETERMINISTIC: with more logging the trace is %s (%d events, %s of virtual time)", second.Trace, second.Events, second.Virtual)
+// done prints the line of a seed and explains what failed.
+func (r *simRun) done(t *simtest.Target, seed uint64, os outcomes) error {
+	r.tally.add(os)
+	if !r.quiet || !os.ok() {
+		r.screen.printf("%s", os.line(seed))
 	}
+	if os.ok() {
+		return nil
+	}
+	if r.failFast {
+		r.stop.Store(true)
+	}
+	for _, o := range os {
+		if o.OK() || ended(o) {
+			continue
+		}
+		if err := r.explain(t, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// repeat runs seeds again, on another number of jobs and with other settings
+// of log and collector, none of which may change what happens.
+func (r *simRun) repeat(t *simtest.Target, traces map[uint64]string) error {
+	jobs := 1
+	if r.jobs == 1 {
+		jobs = 2
+	}
+	var mu sync.Mutex
+	same, done := 0, 0
+	r.screen.set(func() string {
+		mu.Lock()
+		defer mu.Unlock()
+		return fmt.Sprintf("%d of %d seeds run again, %d alike", done, len(traces), same)
+	})
+	err := r.each(jobs, r.seeds, func() bool { mu.Lock(); defer mu.Unlock(); return done == len(traces) }, func(seed uint64) error {
+		want, ok := traces[seed]
+		if !ok {
+			return nil
+		}
+		os, err := r.runSeed(t, seed, other)
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		done++
+		if os.trace() == want {
+			same++
+		}
+		mu.Unlock()
+		if os.trace() != want {
+			r.tally.differs()
+			return r.difference(t, seed)
+		}
+		return nil
+	})
+	r.screen.printf("%d of %d seeds gave the same trace a second time, on %d jobs instead of %d, with log level debug and another limit of memory", same, len(traces), jobs, r.jobs)
 	return err
 }
 
-func (t *tally) add(p simPackage, seed uint64, res simhost.Result, err error, wall time.Duration, quiet bool, out []byte) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.runs++
-	t.virtual += res.Virtual
-	t.events += res.Events
-	faults := t.note(res.Report)
-	ok := err == nil && res.ExitCode == 0
-	verdict := "ok"
-	if !ok {
-		verdict = "FAILED"
-		t.failed++
-	}
-	if !ok || !quiet {
-		fmt.Fprintf(t.out, "seed=%d trace=%s virtual=%s events=%d faults=%d wall=%s %s\n", seed, res.Trace, res.Virtual.Round(time.Millisecond), res.Events, faults, wall.Round(time.Millisecond), verdict)
-	}
-	if ok {
-		return
-	}
-	_, _ = t.out.Write(out)
-	if err != nil {
-		fmt.Fprintln(t.out, err)
-	}
-	fmt.Fprintf(t.out, "replay it with: %s\n", t.replayOf(p.path, seed))
-}
-
-func (f *simFlags) replay(pkg string, seed uint64) string {
-	s := fmt.Sprintf("weir sim replay %d %s", seed, pkg)
-	if f.test != "" {
-		s += fmt.Sprintf(" --run %q", f.test)
-	}
-	return s
+// other changes settings that must not matter.
+func other(c *simtest.Case) {
+	c.Env = append(c.Env, "WEIR_SIM_LOG=debug", "GOMEMLIMIT=3GiB")
 }

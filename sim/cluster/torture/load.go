@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/weirstream/weir"
+	"github.com/weirstream/weir/sim/check"
 	"github.com/weirstream/weir/sim/cluster"
 )
 
@@ -33,6 +34,20 @@ func Load(rng *rand.Rand, i int) cluster.Input {
 	return in
 }
 
+// closing says how windows are sent; see app.windows.
+var closing = check.Windows{
+	Source: "events", Closed: "closed", Late: "late",
+	Size: windowSize.Milliseconds(), Grace: grace.Milliseconds(),
+	Skip: func(r check.Record) bool {
+		_, ok := decode(r.Value)
+		return !ok
+	},
+	Start: func(r check.Record) (int64, bool) {
+		v, ok := decode(r.Value)
+		return v / 1000, ok
+	},
+}
+
 // Config is the whole: application, workload and model.
 func Config() cluster.Config {
 	panics := new(atomic.Int64)
@@ -50,6 +65,7 @@ func Config() cluster.Config {
 		Dead:            "dead",
 		Sources:         []string{"events"},
 		Once:            []string{"closed", "fired"},
+		Windows:         []check.Windows{closing},
 		TopicPartitions: map[string]int32{"dims": 2},
 	}
 }
