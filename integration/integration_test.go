@@ -39,7 +39,7 @@ func TestTortureThreeBrokers(t *testing.T) { torture(t, 3) }
 
 func torture(t *testing.T, nodes int) {
 	t.Helper()
-	c := integration.JarKafka(t, nodes)
+	c := integration.Cluster(t, nodes)
 	res, err := chaos.Run(t.Context(), chaos.Config{Cluster: c, Loopback: true, Dir: t.TempDir(), For: 40 * time.Second, Rate: 30, Seed: 1, Out: t.Output()})
 	if err != nil {
 		t.Fatal(err)

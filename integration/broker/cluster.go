@@ -1,24 +1,30 @@
-// Package broker starts Kafka brokers on 127.0.0.1 as child processes, from
-// jars, and lets a test hurt them: kill, stop, go on, and cut the network
-// between them and their clients.
+// Package broker starts Kafka brokers on 127.0.0.1, as child processes from
+// jars or in containers, and lets a test hurt them: kill, stop, go on, and cut
+// the network between them and their clients, or among themselves.
 package broker
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // A Config says what to start.
 type Config struct {
 	// Nodes is the number of brokers; each is a controller, too. Default: 1.
 	Nodes int
-	// Dir is where the brokers keep their logs. Required.
+	// Image is what containers are made of. Empty: processes from Jars.
+	Image string
+	// Dir is where the brokers keep their logs. Required for processes.
 	Dir string
 	// Jars is the directory with libs/*.jar. Default: that of WEIR_KAFKA_JARS;
 	// see FindJars.
@@ -30,9 +36,12 @@ type Config struct {
 // A Cluster is brokers that belong together.
 type Cluster struct {
 	Nodes []*Node
+	// stop ends what is common to the brokers.
+	stop func() error
 }
 
-// Start starts the brokers and waits until each says that it is ready.
+// Start starts the brokers and waits until they know each other. ErrNoEngine
+// says that there is no engine for containers.
 func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	if cfg.Nodes == 0 {
 		cfg.Nodes = 1
@@ -40,70 +49,100 @@ func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	if cfg.Heap == "" {
 		cfg.Heap = "320m"
 	}
-	if cfg.Jars == "" {
-		var err error
-		if cfg.Jars, err = FindJars(); err != nil {
-			return nil, err
+	begin := startContainers
+	if cfg.Image == "" {
+		begin = startProcesses
+		if cfg.Jars == "" {
+			var err error
+			if cfg.Jars, err = FindJars(); err != nil {
+				return nil, err
+			}
 		}
 	}
-	ports, err := freePorts(3 * cfg.Nodes)
+	c, err := begin(ctx, cfg)
+	if err == nil {
+		err = c.ready(ctx)
+	}
 	if err != nil {
-		return nil, err
-	}
-	c := &Cluster{}
-	var voters []string
-	for i := range cfg.Nodes {
-		voters = append(voters, fmt.Sprintf("%d@127.0.0.1:%d", i+1, ports[3*i+2]))
-	}
-	for i := range cfg.Nodes {
-		n := &Node{
-			id: i + 1, dir: filepath.Join(cfg.Dir, fmt.Sprintf("broker-%d", i+1)), jars: cfg.Jars, heap: cfg.Heap,
-			inner: address(ports[3*i]), outer: address(ports[3*i+1]), control: address(ports[3*i+2]),
-		}
-		if n.proxy, err = newProxy(n.outer); err != nil {
-			return nil, errors.Join(err, c.Close())
-		}
-		c.Nodes = append(c.Nodes, n)
-		if err := n.format(ctx, strings.Join(voters, ","), cfg.Nodes); err != nil {
-			return nil, errors.Join(err, c.Close())
-		}
-	}
-	for _, n := range c.Nodes {
-		if err := n.Start(); err != nil {
-			return nil, errors.Join(err, c.Close())
-		}
-	}
-	for _, n := range c.Nodes {
-		if err := n.ready(ctx); err != nil {
-			return nil, errors.Join(err, c.Close())
-		}
+		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
+}
+
+// ready waits until the brokers say that all of them are there.
+func (c *Cluster) ready(ctx context.Context) error {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Inner()...), kgo.Dialer(Loopback), kgo.RequestTimeoutOverhead(2*time.Second))
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		for _, n := range c.Nodes {
+			if err := n.m.ended(); err != nil {
+				return err
+			}
+		}
+		there, err := count(ctx, cl)
+		if there == len(c.Nodes) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d of %d brokers are ready: %w", there, len(c.Nodes), errors.Join(ctx.Err(), err))
+		case <-tick.C:
+		}
+	}
+}
+
+// count asks each broker how many there are, and returns the smallest number;
+// kadm would remember an answer.
+func count(ctx context.Context, cl *kgo.Client) (int, error) {
+	least := math.MaxInt
+	for _, b := range cl.SeedBrokers() {
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		req := kmsg.NewPtrMetadataRequest()
+		req.Topics = []kmsg.MetadataRequestTopic{}
+		resp, err := b.Request(ctx, req)
+		cancel()
+		if err != nil {
+			return 0, err
+		}
+		least = min(least, len(resp.(*kmsg.MetadataResponse).Brokers))
+	}
+	return least, nil
 }
 
 // Brokers are the addresses for clients whose network can be cut.
 func (c *Cluster) Brokers() []string {
 	var as []string
 	for _, n := range c.Nodes {
-		as = append(as, n.proxy.addr())
+		as = append(as, n.clients.addr())
 	}
 	return as
 }
 
-// Inner are the addresses that are never cut.
+// Inner are the addresses that are never cut from this process.
 func (c *Cluster) Inner() []string {
 	var as []string
 	for _, n := range c.Nodes {
-		as = append(as, n.inner)
+		as = append(as, n.m.inner())
 	}
 	return as
 }
 
 // Close kills the brokers.
 func (c *Cluster) Close() error {
+	if c == nil {
+		return nil
+	}
 	for _, n := range c.Nodes {
-		n.Kill()
-		n.proxy.close()
+		n.m.close()
+		n.clients.close()
+	}
+	if c.stop != nil {
+		return c.stop()
 	}
 	return nil
 }
@@ -130,6 +169,11 @@ func FindJars() (string, error) {
 
 func address(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
+// Ports below those that systems give to outgoing connections (32768 and up on
+// Linux, 49152 elsewhere): a broker that is down for a while must find its own
+// unused.
+const firstPort, lastPort = 12000, 32000
+
 // freePorts finds ports that nobody listens on.
 func freePorts(n int) ([]int, error) {
 	var ports []int
@@ -139,15 +183,19 @@ func freePorts(n int) ([]int, error) {
 			_ = l.Close()
 		}
 	}()
-	for range n {
-		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	for range 100 * n {
+		if len(ports) == n {
+			return ports, nil
+		}
+		port := firstPort + rand.IntN(lastPort-firstPort)
+		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", address(port))
 		if err != nil {
-			return nil, err
+			continue
 		}
 		ls = append(ls, l)
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
+		ports = append(ports, port)
 	}
-	return ports, nil
+	return nil, fmt.Errorf("fewer than %d free ports from %d to %d", n, firstPort, lastPort)
 }
 
 // Loopback dials 127.0.0.1 and refuses everything else, for kgo.Dialer and

@@ -24,7 +24,7 @@ func (r *run) hurt(ctx context.Context) error {
 		}
 		kind := 0
 		if r.cfg.Cluster != nil {
-			kind = r.rng.IntN(6)
+			kind = r.rng.IntN(7)
 		}
 		var err error
 		switch kind {
@@ -34,6 +34,8 @@ func (r *run) hurt(ctx context.Context) error {
 			err = r.stopBroker(ctx)
 		case 5:
 			r.cut(ctx)
+		case 6:
+			err = r.isolate(ctx)
 		default:
 			err = r.killWorker(ctx)
 		}
@@ -109,6 +111,28 @@ func (r *run) cut(ctx context.Context) {
 	r.Cuts++
 	pause(ctx, down)
 	n.Mend()
+}
+
+// isolate cuts a broker off from the others; its clients still reach it.
+func (r *run) isolate(ctx context.Context) error {
+	if len(r.cfg.Cluster.Nodes) == 1 {
+		r.cut(ctx)
+		return nil
+	}
+	i := r.rng.IntN(len(r.cfg.Cluster.Nodes))
+	n, down := r.cfg.Cluster.Nodes[i], r.between(500*time.Millisecond, 15*time.Second)
+	r.notef("no network between broker %d and the others for %v", i+1, down.Round(time.Millisecond))
+	if err := n.Isolate(); err != nil {
+		return err
+	}
+	r.Cuts++
+	pause(ctx, down)
+	if err := n.Reunite(); err != nil {
+		return err
+	}
+	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	return r.whole(wait)
 }
 
 // whole waits until every partition has all its replicas in sync.
