@@ -72,6 +72,11 @@ type Config struct {
 	// Static makes the worker a static member of the group (KIP-345): a
 	// restart within Session moves no task.
 	Static bool
+	// Standbys is how many other workers follow the changelogs of each task
+	// with state, so that one of them can take it over with the tail to replay
+	// only. That of the group's leader counts, so all workers should have the
+	// same. Stores that workers share need none and allow none. Default: 0.
+	Standbys int
 	// MemoryBytes is shared by read caches, epochs and fetch buffers of all
 	// lanes; the store has its own. Default: 256 MiB.
 	MemoryBytes int
@@ -107,6 +112,8 @@ func (c *Config) validate() error {
 	need(c.Guarantee <= AtLeastOnce, "Guarantee must be ExactlyOnce or AtLeastOnce")
 	need(c.Lanes >= 0, "Lanes must not be negative")
 	need(c.MemoryBytes >= 0, "MemoryBytes must not be negative")
+	need(c.Standbys >= 0, "Standbys must not be negative")
+	need(c.Standbys == 0 || !store.Shared(c.Store), "Standbys must be 0 with a store that all workers share: whoever takes a task over has its state already")
 	def := func(d *time.Duration, to time.Duration, name string) {
 		need(*d >= 0, name+" must not be negative")
 		if *d == 0 {
@@ -155,10 +162,14 @@ func (c *Config) budget() budget {
 	// How many tasks a lane will have is not known beforehand; a few are
 	// assumed, and every part bounds itself.
 	const tasksPerLane = 4
+	fetchers := c.Lanes
+	if c.Standbys > 0 {
+		fetchers++
+	}
 	return budget{
 		epoch: max(quarter/c.Lanes, 1<<20),
 		input: max(quarter/(c.Lanes*max(inputs, 1)*tasksPerLane), 256<<10),
-		fetch: max(quarter/c.Lanes, 1<<20),
+		fetch: max(quarter/fetchers, 1<<20),
 		cache: quarter / (c.Lanes * max(spaces, 1) * tasksPerLane),
 		load:  quarter / (maxRestores / 2),
 	}

@@ -118,6 +118,7 @@ type member struct {
 	ended chan error
 	net   *network
 	store store.Store
+	w     *runtime.Worker
 }
 
 // A network is the connections of one worker, which can be cut.
@@ -166,6 +167,11 @@ func (c *cluster) start(instance string, st store.Store, g runtime.Guarantee) *m
 
 func (c *cluster) startApp(app *weir.App, instance string, st store.Store, g runtime.Guarantee) *member {
 	c.t.Helper()
+	return c.startWith(app, instance, st, func(cfg *runtime.Config) { cfg.Guarantee = g })
+}
+
+func (c *cluster) startWith(app *weir.App, instance string, st store.Store, configure func(*runtime.Config)) *member {
+	c.t.Helper()
 	top, err := app.Build()
 	if err != nil {
 		c.t.Fatal(err)
@@ -175,13 +181,16 @@ func (c *cluster) startApp(app *weir.App, instance string, st store.Store, g run
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	w, err := runtime.New(runtime.Config{
-		Topology: top, Transport: tr, Store: st, Instance: instance, Guarantee: g, Logger: c.log.With("instance", instance),
+	cfg := runtime.Config{
+		Topology: top, Transport: tr, Store: st, Instance: instance, Logger: c.log.With("instance", instance),
 		Session: 2 * time.Second, Heartbeat: 200 * time.Millisecond, Rebalance: 10 * time.Second, CommitInterval: 20 * time.Millisecond, ShutdownTimeout: 2 * time.Second, CommitTimeout: 5 * time.Second,
-	})
+	}
+	configure(&cfg)
+	w, err := runtime.New(cfg)
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	m.w = w
 	ctx, cancel := context.WithCancel(context.Background())
 	m.stop = cancel
 	go func() {

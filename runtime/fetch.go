@@ -17,10 +17,14 @@ type fetchLoop struct {
 	f        Fetcher
 	post     func(context.Context, worker.Event) bool
 	sessions map[record.TopicPartition]int64
+	commands
+}
 
-	mu       sync.Mutex
-	commands []func()
-	wake     context.CancelFunc // ends the poll that is under way
+// commands are what a goroutine that polls is to do between two polls.
+type commands struct {
+	mu   sync.Mutex
+	list []func()
+	wake context.CancelFunc // ends the poll that is under way
 }
 
 func newFetchLoop(f Fetcher, post func(context.Context, worker.Event) bool) *fetchLoop {
@@ -28,10 +32,10 @@ func newFetchLoop(f Fetcher, post func(context.Context, worker.Event) bool) *fet
 }
 
 // command queues f for the loop and interrupts its poll.
-func (l *fetchLoop) command(f func()) {
+func (l *commands) command(f func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.commands = append(l.commands, f)
+	l.list = append(l.list, f)
 	if l.wake != nil {
 		l.wake()
 	}
@@ -65,19 +69,19 @@ func (l *fetchLoop) resume(parts []record.TopicPartition) {
 }
 
 // next runs the queued commands and returns the context of the next poll.
-func (l *fetchLoop) next(ctx context.Context) (context.Context, context.CancelFunc) {
+func (l *commands) next(ctx context.Context) (context.Context, context.CancelFunc) {
 	for {
 		l.mu.Lock()
-		if len(l.commands) == 0 {
+		if len(l.list) == 0 {
 			poll, cancel := context.WithCancel(ctx)
 			l.wake = cancel
 			l.mu.Unlock()
 			return poll, cancel
 		}
-		commands := l.commands
-		l.commands = nil
+		list := l.list
+		l.list = nil
 		l.mu.Unlock()
-		for _, f := range commands {
+		for _, f := range list {
 			f()
 		}
 	}

@@ -24,11 +24,9 @@ func (s *session) Assigned(_ int64, parts []record.TopicPartition) {
 		return
 	}
 	Crash(s.cfg, "assign")
+	s.take(ids)
 	s.mu.Lock()
-	// Generations grow also across restarts and members, as far as clocks
-	// agree: a store shared by workers is fenced by them.
-	s.gen = max(s.gen+1, store.Generation(nowMillis()))
-	gen := s.gen
+	gen := s.nextGeneration()
 	byLane := s.place(ids)
 	s.mu.Unlock()
 	s.log.Info("tasks assigned", "tasks", fmt.Sprint(ids), "generation", int64(gen))
@@ -39,6 +37,14 @@ func (s *session) Assigned(_ int64, parts []record.TopicPartition) {
 			l.post(s.ctx, worker.Assign{Generation: gen, Tasks: byLane[i]})
 		}
 	}
+}
+
+// nextGeneration is called with s.mu held. Generations grow also across
+// restarts and members, as far as clocks agree: a store shared by workers is
+// fenced by them.
+func (s *session) nextGeneration() store.Generation {
+	s.gen = max(s.gen+1, store.Generation(nowMillis()))
+	return s.gen
 }
 
 // place picks a lane for each task: the one with the fewest.
@@ -114,6 +120,7 @@ func (s *session) giveUp(ctx context.Context, ids []task.ID) {
 			l.post(s.ctx, worker.Expire{Tasks: late})
 		}
 	}
+	s.left(ids)
 }
 
 // Lost drops tasks that belong to somebody else already.
@@ -129,4 +136,5 @@ func (s *session) Lost(parts []record.TopicPartition) {
 	for _, l := range s.lanes {
 		l.post(s.ctx, worker.Lost{Tasks: ids})
 	}
+	s.left(ids)
 }

@@ -30,10 +30,7 @@ func (s *session) open(ctx context.Context, e worker.Open) worker.Opened {
 		return ev
 	}
 	Crash(s.cfg, "open.committed")
-	logs := make([]record.TopicPartition, len(e.Stores))
-	for i, name := range e.Stores {
-		logs[i] = record.TopicPartition{Topic: topology.ChangelogTopic(s.cfg.Topology.App, name), Partition: e.Task.Partition}
-	}
+	logs := s.changelogs(e.Task, e.Stores)
 	ranges, err := s.cfg.Transport.Offsets(ctx, append(append([]record.TopicPartition(nil), e.Inputs...), logs...))
 	if err != nil {
 		ev.Err = fmt.Errorf("task %s: reading the ends of its logs: %w", e.Task, err)
@@ -47,7 +44,7 @@ func (s *session) open(ctx context.Context, e worker.Open) worker.Opened {
 		ev.Inputs = append(ev.Inputs, in)
 	}
 	for i, name := range e.Stores {
-		l, r, err := s.waitForSpace(ctx, spaceOf(name, e.Task), e)
+		l, r, err := s.waitForSpace(ctx, spaceOf(name, e.Task), e.Generation, e.Rebuild)
 		if err != nil {
 			ev.Err = fmt.Errorf("task %s: opening %s: %w", e.Task, name, err)
 			return ev
@@ -60,11 +57,20 @@ func (s *session) open(ctx context.Context, e worker.Open) worker.Opened {
 	return ev
 }
 
+// changelogs are the partitions that hold the stores of a task.
+func (s *session) changelogs(id task.ID, stores []string) []record.TopicPartition {
+	logs := make([]record.TopicPartition, len(stores))
+	for i, name := range stores {
+		logs[i] = record.TopicPartition{Topic: topology.ChangelogTopic(s.cfg.Topology.App, name), Partition: id.Partition}
+	}
+	return logs
+}
+
 // waitForSpace opens one space, as soon as its store can be reached.
-func (s *session) waitForSpace(ctx context.Context, sp store.Space, e worker.Open) (changelog.Log, store.Reader, error) {
+func (s *session) waitForSpace(ctx context.Context, sp store.Space, gen store.Generation, rebuild bool) (changelog.Log, store.Reader, error) {
 	var wait backoff
 	for {
-		l, r, err := s.openSpace(sp, e)
+		l, r, err := s.openSpace(sp, gen, rebuild)
 		if !errors.Is(err, store.ErrUnavailable) || ctx.Err() != nil {
 			return l, r, err
 		}
@@ -74,17 +80,17 @@ func (s *session) waitForSpace(ctx context.Context, sp store.Space, e worker.Ope
 }
 
 // openSpace opens one space; a damaged one is emptied, to be rebuilt.
-func (s *session) openSpace(sp store.Space, e worker.Open) (changelog.Log, store.Reader, error) {
-	l := changelog.Log{Space: sp, Corrupt: e.Rebuild}
-	r, pos, err := s.cfg.Store.Open(sp, e.Generation)
+func (s *session) openSpace(sp store.Space, gen store.Generation, rebuild bool) (changelog.Log, store.Reader, error) {
+	l := changelog.Log{Space: sp, Corrupt: rebuild}
+	r, pos, err := s.cfg.Store.Open(sp, gen)
 	Crash(s.cfg, "open.opened")
 	if errors.Is(err, store.ErrCorrupt) {
 		s.log.Warn("the store's data is damaged; rebuilding it from the changelog", "space", sp.String(), "error", err)
 		l.Corrupt = true
-		if err := s.cfg.Store.Drop(sp, e.Generation); err != nil {
+		if err := s.cfg.Store.Drop(sp, gen); err != nil {
 			return l, nil, err
 		}
-		r, pos, err = s.cfg.Store.Open(sp, e.Generation)
+		r, pos, err = s.cfg.Store.Open(sp, gen)
 	}
 	l.Position = pos
 	return l, r, err

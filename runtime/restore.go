@@ -123,6 +123,8 @@ func (rs *restorer) run(ctx context.Context) error {
 	if len(rs.spaces) == 0 {
 		return nil
 	}
+	rs.s.restoring(1)
+	defer rs.s.restoring(-1)
 	f, err := rs.s.cfg.Transport.Fetcher(FetchConfig{FromLog: true, MaxBytes: rs.s.budget.fetch})
 	if err != nil {
 		return err

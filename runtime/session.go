@@ -42,6 +42,8 @@ type session struct {
 	mu      sync.Mutex
 	gen     store.Generation
 	laneOf  map[task.ID]*lane
+	standby *standbys // nil until this worker is to keep one
+	reading int       // tasks that read their changelogs
 	waiting map[task.ID][]chan struct{}
 	stopped map[task.ID]error
 }
@@ -137,6 +139,7 @@ func (s *session) startLane(ctx context.Context, i int) error {
 
 // drain gives all tasks up, committed as far as ctx allows.
 func (s *session) drain(ctx context.Context) {
+	s.follow(nil)
 	s.giveUp(ctx, s.tasks())
 }
 

@@ -94,6 +94,16 @@ type Assignor interface {
 	Assign(members map[string]Member, partitions map[string]int32) (map[string][]record.TopicPartition, error)
 }
 
+// A Briefer is an Assignor that has more to say to members than which
+// partitions they get. Transports carry it in the user data of the assignment,
+// and ask Brief in place of Assign.
+type Briefer interface {
+	Assignor
+	// Brief is Assign, and returns what each member is to be told beside its
+	// partitions; a member without an entry is told nothing.
+	Brief(members map[string]Member, partitions map[string]int32) (plan map[string][]record.TopicPartition, briefs map[string][]byte, err error)
+}
+
 // A Member is what the leader knows of one member of the group.
 type Member struct {
 	UserData []byte
@@ -114,6 +124,15 @@ type Listener interface {
 	// Lost says that the partitions belong to somebody else already.
 	// Nothing can be committed for them.
 	Lost(parts []record.TopicPartition)
+}
+
+// A BriefedListener is a Listener that also hears what a Briefer had to say.
+type BriefedListener interface {
+	Listener
+	// Briefed is called once for each generation of the group, also when no
+	// partition moves: after Revoked, and before Assigned. brief is empty when
+	// the leader had nothing to say.
+	Briefed(brief []byte)
 }
 
 // A Group is a membership.

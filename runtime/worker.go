@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 
+	"github.com/weirstream/weir/core/standby"
 	"github.com/weirstream/weir/core/task"
 	"github.com/weirstream/weir/core/worker"
 )
@@ -25,7 +26,7 @@ func New(cfg Config) (*Worker, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	return &Worker{cfg: cfg, assignor: newAssignor(cfg.Topology)}, nil
+	return &Worker{cfg: cfg, assignor: newAssignor(cfg.Topology, cfg.Standbys)}, nil
 }
 
 // Run runs the application until ctx ends, then drains, commits and leaves
@@ -113,6 +114,8 @@ func (w *Worker) runSession(ctx context.Context, s *session) error {
 // A Status describes a worker at one moment.
 type Status struct {
 	Tasks []TaskStatus
+	// Standbys are the replicas that it keeps of tasks of others.
+	Standbys []standby.Info
 }
 
 // A TaskStatus describes one task.
@@ -124,7 +127,8 @@ type TaskStatus struct {
 }
 
 // Status asks the lanes for the state of their tasks. It waits for lanes
-// that are in the middle of user code, until ctx ends.
+// that are in the middle of user code, and for batches that are written, until
+// ctx ends.
 func (w *Worker) Status(ctx context.Context) Status {
 	w.mu.Lock()
 	s := w.session
@@ -146,6 +150,9 @@ func (w *Worker) Status(ctx context.Context) Status {
 		for _, in := range infos {
 			st.Tasks = append(st.Tasks, TaskStatus{Info: in, Lane: l.id, Stopped: s.why(in.Task)})
 		}
+	}
+	if b := s.standbys(); b != nil {
+		st.Standbys = b.status(ctx)
 	}
 	return st
 }

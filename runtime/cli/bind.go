@@ -87,6 +87,7 @@ func (s *Settings) worker() runtime.Config {
 		RevokeBudget:    s.RevokeTimeout,
 		ShutdownTimeout: s.ShutdownTimeout,
 		Static:          s.Static,
+		Standbys:        s.Standbys,
 		MemoryBytes:     s.Memory,
 		Replicas:        int16(s.Replicas),
 	}

@@ -29,6 +29,7 @@ type Settings struct {
 	TransactionTimeout time.Duration
 	Memory             int // bytes
 	StoreMemory        int // bytes
+	Standbys           int
 	Replicas           int
 	Static             bool
 	TLS                bool
@@ -132,6 +133,8 @@ func table() []setting {
 			value: func(s *Settings) pflag.Value { return size(&s.Memory) }},
 		{name: "store-memory", def: "64MiB", scope: workerOnly, doc: "Memory of the store's own block cache.",
 			value: func(s *Settings) pflag.Value { return size(&s.StoreMemory) }},
+		{name: "standbys", def: "0", scope: workerOnly, doc: "Standby replicas of each task with state: that many other workers follow its changelogs, so that one of them takes it over at once. All workers of a group should have the same.",
+			value: func(s *Settings) pflag.Value { return number(&s.Standbys, 0) }},
 		{name: "replicas", def: "-1", doc: "Replication factor of topics that are created. -1 takes the broker's default.",
 			value: func(s *Settings) pflag.Value { return number(&s.Replicas, -1) }},
 		{name: "static", def: "false", scope: workerOnly, doc: "Join as a static member (KIP-345): a restart within the session timeout moves no task.",

@@ -17,6 +17,8 @@ import (
 // and its like can show the group.
 type balancer struct {
 	assignor runtime.Assignor
+	// hear is called with the user data of each assignment.
+	hear func(brief []byte)
 }
 
 var (
@@ -45,7 +47,18 @@ func (b balancer) JoinGroupMetadata(topics []string, owned map[string][]int32, g
 }
 
 func (b balancer) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
-	return kgo.ParseConsumerSyncAssignment(assignment)
+	parts, err := kgo.ParseConsumerSyncAssignment(assignment)
+	if err != nil {
+		return nil, err
+	}
+	var a kmsg.ConsumerMemberAssignment
+	if len(assignment) > 0 {
+		if err := a.ReadFrom(assignment); err != nil {
+			return nil, fmt.Errorf("reading the user data of an assignment: %w", err)
+		}
+	}
+	b.hear(slices.Clone(a.UserData))
+	return parts, nil
 }
 
 func (b balancer) MemberBalancer(members []kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{}, error) {
@@ -59,7 +72,7 @@ func (b balancer) MemberBalancer(members []kmsg.JoinGroupResponseMember) (kgo.Gr
 // Balance lets the assignor decide, then takes from the plan what its present
 // owner has to give up first.
 func (b balancer) Balance(cb *kgo.ConsumerBalancer, partitions map[string]int32) kgo.IntoSyncAssignment {
-	assigned, err := b.assignor.Assign(membersOf(cb), partitions)
+	assigned, briefs, err := assign(b.assignor, membersOf(cb), partitions)
 	if err != nil {
 		cb.SetError(fmt.Errorf("assignor %s: %w", b.assignor.Name(), err))
 		return nil
@@ -82,7 +95,41 @@ func (b balancer) Balance(cb *kgo.ConsumerBalancer, partitions map[string]int32)
 		}
 	}
 	plan.AdjustCooperative(cb)
-	return plan
+	if len(briefs) == 0 {
+		return plan
+	}
+	return briefedPlan{plan, briefs}
+}
+
+// assign asks an assignor for its plan, and for what members are to be told if
+// it has something to say.
+func assign(a runtime.Assignor, members map[string]runtime.Member, partitions map[string]int32) (map[string][]record.TopicPartition, map[string][]byte, error) {
+	if b, ok := a.(runtime.Briefer); ok {
+		return b.Brief(members, partitions)
+	}
+	plan, err := a.Assign(members, partitions)
+	return plan, nil, err
+}
+
+// A briefedPlan adds user data to the assignments of a plan.
+type briefedPlan struct {
+	plan   kgo.IntoSyncAssignment
+	briefs map[string][]byte
+}
+
+// IntoSyncAssignment implements kgo.IntoSyncAssignment.
+func (p briefedPlan) IntoSyncAssignment() []kmsg.SyncGroupRequestGroupAssignment {
+	out := p.plan.IntoSyncAssignment()
+	for i := range out {
+		brief := p.briefs[out[i].MemberID]
+		var a kmsg.ConsumerMemberAssignment
+		if len(brief) == 0 || a.ReadFrom(out[i].MemberAssignment) != nil {
+			continue
+		}
+		a.UserData = brief
+		out[i].MemberAssignment = a.AppendTo(nil)
+	}
+	return out
 }
 
 // membersOf collects what members said. Where two claim a partition, the one

@@ -37,6 +37,8 @@ type group struct {
 
 	// session counts assignments and losses.
 	session atomic.Int64
+	// brief is what came with the newest assignment, until the listener is told.
+	brief atomic.Pointer[[]byte]
 	// calls makes listener calls come one at a time; left is set under it.
 	calls sync.Mutex
 	left  atomic.Bool
@@ -111,7 +113,7 @@ func groupDefaults(cfg runtime.GroupConfig) (runtime.GroupConfig, error) {
 func (g *group) options() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.ConsumerGroup(g.cfg.Group),
-		kgo.Balancers(balancer{g.cfg.Assignor}),
+		kgo.Balancers(balancer{g.cfg.Assignor, func(brief []byte) { g.brief.Store(&brief) }}),
 		kgo.DisableAutoCommit(),
 		kgo.SessionTimeout(g.cfg.Session),
 		kgo.RebalanceTimeout(g.cfg.Rebalance),
@@ -164,7 +166,13 @@ func (g *group) call(fn func()) {
 }
 
 func (g *group) assigned(_ context.Context, _ *kgo.Client, m map[string][]int32) {
-	g.call(func() { g.listener.Assigned(g.session.Add(1), flatten(m)) })
+	g.call(func() {
+		brief := g.brief.Swap(nil)
+		if l, ok := g.listener.(runtime.BriefedListener); ok && brief != nil {
+			l.Briefed(*brief)
+		}
+		g.listener.Assigned(g.session.Add(1), flatten(m))
+	})
 }
 
 func (g *group) revoked(ctx context.Context, _ *kgo.Client, m map[string][]int32) {

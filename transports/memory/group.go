@@ -50,8 +50,11 @@ type member struct {
 	// are owned already.
 	owned         map[record.TopicPartition]bool
 	revoke, grant []record.TopicPartition
-	fate          fate
-	isolated      bool
+	// brief is what the leader had to say, until the member has heard it.
+	brief    []byte
+	unsaid   bool
+	fate     fate
+	isolated bool
 }
 
 // A fate says whether a member is still in its group.
@@ -242,7 +245,7 @@ func (b *Broker) Group(id string) GroupState {
 	for _, m := range g.inOrder() {
 		s.Members = append(s.Members, m.id)
 		s.Owned[m.id] = m.parts()
-		s.Stable = s.Stable && len(m.revoke) == 0 && len(m.grant) == 0
+		s.Stable = s.Stable && len(m.revoke) == 0 && len(m.grant) == 0 && !m.unsaid
 	}
 	return s
 }

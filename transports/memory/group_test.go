@@ -188,11 +188,11 @@ func TestLateDecisionInTheNextRound(t *testing.T) {
 		t.Fatal("no second election")
 	}
 	generation := b.Group("g").Generation
-	b.decide(first.g, late.round, map[string][]record.TopicPartition{first.id: {in0}})
+	b.decide(first.g, late.round, map[string][]record.TopicPartition{first.id: {in0}}, nil)
 	if g := b.Group("g"); g.Generation != generation || g.Stable {
 		t.Fatalf("the late decision counted: %+v", g)
 	}
-	b.decide(second.g, now.round, map[string][]record.TopicPartition{second.id: {in0}})
+	b.decide(second.g, now.round, map[string][]record.TopicPartition{second.id: {in0}}, nil)
 	if g := b.Group("g"); g.Generation != generation+1 || !slices.Equal(g.Owned[second.id], []record.TopicPartition{in0}) {
 		t.Fatalf("%+v", g)
 	}

@@ -101,6 +101,12 @@ func (g *membership) run() {
 		case revoke:
 			g.revoke(parts)
 			g.t.broker.gaveBack(m)
+		case hear:
+			if l, ok := g.listener.(runtime.BriefedListener); ok {
+				l.Briefed(g.t.broker.heard(m))
+			} else {
+				g.t.broker.heard(m)
+			}
 		case assign:
 			g.session++
 			g.listener.Assigned(g.session, parts)
@@ -165,7 +171,14 @@ func (g *membership) lead(m *member) {
 	if !ok {
 		return
 	}
-	plan, err := g.cfg.Assignor.Assign(e.members, e.partitions)
+	var briefs map[string][]byte
+	var plan map[string][]record.TopicPartition
+	var err error
+	if a, ok := g.cfg.Assignor.(runtime.Briefer); ok {
+		plan, briefs, err = a.Brief(e.members, e.partitions)
+	} else {
+		plan, err = g.cfg.Assignor.Assign(e.members, e.partitions)
+	}
 	if err == nil {
 		err = e.check(plan)
 	}
@@ -175,7 +188,7 @@ func (g *membership) lead(m *member) {
 	} else if plan == nil {
 		plan = map[string][]record.TopicPartition{}
 	}
-	g.t.broker.decide(m.g, e.round, plan)
+	g.t.broker.decide(m.g, e.round, plan, briefs)
 }
 
 // Member implements runtime.Group. It is empty before the first generation

@@ -16,6 +16,7 @@ const (
 	stop        // the membership is over for good
 	lose        // tell the listener that all is lost, then join anew
 	revoke      // give partitions back
+	hear        // tell the listener what the leader had to say
 	assign      // take partitions over
 	join        // hand user data in
 	lead        // decide who gets what
@@ -37,6 +38,8 @@ func (b *Broker) next(m *member) (d duty, parts []record.TopicPartition, changed
 		return lose, m.known(), nil, false
 	case len(m.revoke) > 0:
 		return revoke, m.revoke, nil, false
+	case m.unsaid:
+		return hear, nil, nil, false
 	case len(m.grant) > 0:
 		return assign, m.grant, nil, false
 	case g.phase == joining && !m.joined:
@@ -59,6 +62,15 @@ func (b *Broker) gaveBack(m *member) {
 		m.g.rebalance()
 	}
 	b.notify()
+}
+
+// heard takes what the leader had to say.
+func (b *Broker) heard(m *member) []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	m.unsaid = false
+	b.notify()
+	return m.brief
 }
 
 // took says that the member's listener knows what was assigned.
@@ -144,7 +156,7 @@ func (e election) check(plan map[string][]record.TopicPartition) error {
 // decide begins the generation of a plan. What moves is revoked now and
 // granted in the generation after it was given back. When the membership has
 // changed meanwhile the plan is dropped, and a nil plan changes nothing.
-func (b *Broker) decide(g *group, round int64, plan map[string][]record.TopicPartition) {
+func (b *Broker) decide(g *group, round int64, plan map[string][]record.TopicPartition, briefs map[string][]byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if g.phase != leading || g.round != round {
@@ -160,6 +172,7 @@ func (b *Broker) decide(g *group, round int64, plan map[string][]record.TopicPar
 		}
 		for _, m := range g.members {
 			m.plan(g.generation, plan[m.id], held)
+			m.brief, m.unsaid = slices.Clone(briefs[m.id]), true
 		}
 	}
 	g.settle()
