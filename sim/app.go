@@ -10,6 +10,7 @@ import (
 	"github.com/weirstream/weir"
 	"github.com/weirstream/weir/core/assign"
 	"github.com/weirstream/weir/core/record"
+	"github.com/weirstream/weir/core/standby"
 	"github.com/weirstream/weir/core/store"
 	"github.com/weirstream/weir/core/task"
 	"github.com/weirstream/weir/core/topology"
@@ -46,7 +47,7 @@ type App struct {
 
 // config is what options set.
 type config struct {
-	workers                           int
+	workers, standbys                 int
 	partitions                        int32
 	byTopic                           map[string]int32
 	start                             time.Time
@@ -67,6 +68,10 @@ type Option func(*config)
 
 // Workers sets how many workers there are at the start. Default: 1.
 func Workers(n int) Option { return func(c *config) { c.workers = n } }
+
+// Standbys sets how many other workers follow each task with state, as
+// runtime.Config.Standbys does. Default: 0.
+func Standbys(n int) Option { return func(c *config) { c.standbys = n } }
 
 // Partitions sets how many partitions the application's own topics have that
 // do not say it themselves. Default: 4.
@@ -137,7 +142,11 @@ func newApp(t T, app *weir.App, top *topology.Topology, h hooks, opts []Option) 
 	g := &s.broker.group
 	g.owner, g.leaving, g.pinned = make(map[task.ID]*process), make(map[task.ID]int64), make(map[task.ID]*Worker)
 	for _, sub := range top.Subs {
-		s.groups = append(s.groups, assign.Group{Sub: sub.Name, Sources: sub.Sources})
+		sources := assign.Group{Sub: sub.Name, Sources: sub.Sources}
+		if len(sub.Stores()) > 0 {
+			sources.Standbys = s.cfg.standbys
+		}
+		s.groups = append(s.groups, sources)
 		for p := range s.counts[sub.Sources[0]] {
 			g.tasks = append(g.tasks, task.ID{Sub: sub.Name, Partition: p})
 		}
@@ -237,6 +246,9 @@ func (s *App) StopWorker(n int) {
 	w := s.running(n, "stop")
 	w.leaving = true
 	p := w.p
+	if p.standbys != nil {
+		p.standbys.step(standby.Stop{})
+	}
 	s.rebalance()
 	s.until(fmt.Sprintf("worker %d gives up its tasks", n), func() bool {
 		return w.p != p || !slices.Contains(slices.Collect(maps.Values(s.broker.group.owner)), p)

@@ -70,7 +70,7 @@ func (s *App) forget(p *process) {
 func (s *App) rebalance() {
 	g := &s.broker.group
 	s.stats.Rebalances++
-	target := s.plan()
+	target, standbys := s.plan()
 	moved := false
 	given := make(map[*process][]task.ID)
 	for _, id := range g.tasks {
@@ -87,24 +87,35 @@ func (s *App) rebalance() {
 			from.post(worker.Revoke{Tasks: []task.ID{id}})
 		}
 	}
+	for _, m := range g.members {
+		if m.responsive() && !m.w.leaving && m.standbys != nil {
+			m.standbys.want(standbys[m])
+		}
+	}
 	if !moved {
 		return
 	}
 	g.generation++
-	s.taskGeneration++
+	gen := s.nextGeneration()
 	for _, m := range g.members {
 		if m.responsive() {
 			m.generation = g.generation
 		}
 		if ids := given[m]; len(ids) > 0 {
-			m.assigned(s.taskGeneration, ids)
+			m.assigned(gen, ids)
 		}
 	}
 }
 
-// plan says who should own what. Tasks of members that do not answer stay
-// where they are until their session ends.
-func (s *App) plan() map[task.ID]*process {
+// nextGeneration is that of what is assigned next.
+func (s *App) nextGeneration() store.Generation {
+	s.taskGeneration++
+	return s.taskGeneration
+}
+
+// plan says who should own what, and who should keep standbys of what. Tasks
+// of members that do not answer stay where they are until their session ends.
+func (s *App) plan() (target map[task.ID]*process, standbys map[*process][]task.ID) {
 	g := &s.broker.group
 	byName := make(map[string]*process)
 	var members []assign.Member
@@ -121,9 +132,12 @@ func (s *App) plan() map[task.ID]*process {
 		}
 		members = append(members, am)
 	}
-	target := make(map[task.ID]*process)
-	for _, a := range assign.Assign(s.groups, s.counts, members).Members {
+	target, standbys = make(map[task.ID]*process), make(map[*process][]task.ID)
+	plan := assign.Assign(s.groups, s.counts, members)
+	planned := make(map[task.ID]*process)
+	for _, a := range plan.Members {
 		for _, t := range a.Tasks {
+			planned[task.ID(t)] = byName[a.ID]
 			target[task.ID(t)] = byName[a.ID]
 		}
 	}
@@ -135,7 +149,20 @@ func (s *App) plan() map[task.ID]*process {
 			delete(target, id)
 		}
 	}
-	return target
+	for _, a := range plan.Members {
+		for _, t := range a.Standbys {
+			// Where a pinned task has its standby, the two change places.
+			id, m := task.ID(t), byName[a.ID]
+			if target[id] == m {
+				m = planned[id]
+			}
+			standbys[m] = append(standbys[m], id)
+		}
+	}
+	for _, ids := range standbys {
+		slices.SortFunc(ids, task.ID.Compare)
+	}
+	return target, standbys
 }
 
 // released takes a task back from a member that gave it up.
@@ -147,6 +174,7 @@ func (s *App) released(p *process, id task.ID) {
 	delete(p.claims, id)
 	delete(g.owner, id)
 	delete(g.leaving, id)
+	p.left([]task.ID{id})
 	s.rebalance()
 }
 
@@ -182,10 +210,22 @@ func (s *App) inputs(id task.ID) []record.TopicPartition {
 	return tps
 }
 
-// held are the tasks whose state is on the worker's disk.
+// held are the tasks whose state is on the worker's disk, and its standbys.
 func (w *Worker) held(s *App) assign.Data {
 	var d assign.Data
+	var b *standbys
+	if w.p != nil {
+		b = w.p.standbys
+	}
+	if b != nil {
+		for _, id := range b.told {
+			d.Standbys = append(d.Standbys, assign.Task(id))
+		}
+	}
 	for _, id := range s.broker.group.tasks {
+		if b != nil && b.behind(id) {
+			continue
+		}
 		for _, name := range s.topology.Sub(id.Sub).Stores() {
 			if sp := w.disk.spaces[store.Space{Table: name, Partition: id.Partition}]; sp != nil && sp.pos.Exists {
 				d.Tasks = append(d.Tasks, assign.Task(id))

@@ -15,6 +15,7 @@ type plan struct {
 	Seed        uint64
 	AtLeastOnce bool
 	Workers     int
+	Standbys    int
 	Ops         []op
 }
 
@@ -71,6 +72,7 @@ func plans(atLeastOnce bool) *rapid.Generator[plan] {
 		for i := range p.Ops {
 			p.Ops[i] = op{kinds[below(t, len(kinds))], below(t, 32), below(t, 32)}
 		}
+		p.Standbys = below(t, 3)
 		return p
 	})
 }
@@ -78,7 +80,7 @@ func plans(atLeastOnce bool) *rapid.Generator[plan] {
 // String says what a case does, for people.
 func (p plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d, at least once %v, %d workers, %s:", p.Seed, p.AtLeastOnce, p.Workers, p.Plan)
+	fmt.Fprintf(&b, "seed %d, at least once %v, %d workers, %d standbys, %s:", p.Seed, p.AtLeastOnce, p.Workers, p.Standbys, p.Plan)
 	for _, o := range p.Ops {
 		fmt.Fprintf(&b, " %s", o)
 	}

@@ -81,7 +81,7 @@ func (tr *trial) run() {
 	h := tr.hooks
 	h.choose = tr.rng.IntN
 	h.limit = func(most int) int { return 1 + tr.rng.IntN(min(most, 4)) }
-	opts := []Option{Workers(0), CommitInterval(50 * time.Millisecond), MaxSteps(100_000)}
+	opts := []Option{Workers(0), Standbys(p.Standbys), CommitInterval(50 * time.Millisecond), MaxSteps(100_000)}
 	h.configure = func(c *config) { c.patience = time.Hour }
 	if p.AtLeastOnce {
 		opts = append(opts, AtLeastOnce())

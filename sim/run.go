@@ -28,6 +28,8 @@ const (
 	actCommit
 	actRead
 	actWork
+	actStandbyOpen
+	actStandbyRead
 )
 
 // actions lists what could happen now. Without a chooser the first is enough.
@@ -73,8 +75,10 @@ func (p *process) actions(add func(action) bool) bool {
 			return true
 		}
 	}
-	ready, _, _ := p.m.Ready(p.s.millis())
-	return ready && add(action{kind: actWork, p: p})
+	if ready, _, _ := p.m.Ready(p.s.millis()); ready && add(action{kind: actWork, p: p}) {
+		return true
+	}
+	return p.standbys != nil && p.standbys.ready(add)
 }
 
 // readable reports whether an input has something new for its reader, or
@@ -133,6 +137,10 @@ func (s *App) act(a action) {
 		p.read(p.reads[a.i])
 	case actWork:
 		p.step(worker.Work{Now: s.millis(), Max: s.limit(s.cfg.workRecords)})
+	case actStandbyOpen:
+		p.standbys.open()
+	case actStandbyRead:
+		p.standbys.read(p.standbys.reads[a.i])
 	}
 }
 

@@ -16,6 +16,8 @@ type Stats struct {
 	// Restored counts changelog records that were replayed, Rebuilt the
 	// spaces that were emptied first.
 	Restored, Rebuilt int
+	// Followed counts changelog records that standbys wrote.
+	Followed int
 	// Resets count inputs that could not be read at their committed offset.
 	Resets int
 	// Steps of the simulation.

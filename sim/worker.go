@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/weirstream/weir/core/record"
+	"github.com/weirstream/weir/core/standby"
 	"github.com/weirstream/weir/core/store"
 	"github.com/weirstream/weir/core/task"
 	"github.com/weirstream/weir/core/topology"
@@ -38,6 +39,7 @@ type process struct {
 	commits    []commitJob
 	reads      []*reading
 	globals    []*globalTable
+	standbys   *standbys // nil when there are none
 	rejoin     bool
 }
 
@@ -65,6 +67,9 @@ func (w *Worker) start() {
 		CacheBytes:       1 << 20,
 		Context:          context.WithValue(context.Background(), topology.LoggerKey, s.cfg.logger),
 	})
+	if s.cfg.standbys > 0 {
+		w.p.standbys = newStandbys(w.p)
+	}
 	w.p.openGlobals()
 	g := &s.broker.group
 	for _, old := range slices.Clone(g.members) {
@@ -81,10 +86,13 @@ func (p *process) responsive() bool { return !p.dead && !p.w.frozen && p.w.p == 
 // post puts an event into the mailbox.
 func (p *process) post(ev worker.Event) { p.mailbox = append(p.mailbox, ev) }
 
-// assigned takes tasks over.
+// assigned takes tasks over; their standbys here are given up before.
 func (p *process) assigned(gen store.Generation, ids []task.ID) {
 	for _, id := range ids {
 		p.claims[id] = gen
+	}
+	if p.standbys != nil {
+		p.standbys.step(standby.Take{Tasks: ids})
 	}
 	p.post(worker.Assign{Generation: gen, Tasks: ids})
 }
@@ -118,6 +126,7 @@ func (p *process) do(e worker.Effect) {
 	case worker.Restore:
 		p.cancel(e.Task)
 		p.tasks = append(p.tasks, newRestoreJob(p, e))
+		p.yield()
 	case worker.Fetch:
 		for _, tp := range sortedParts(e.At) {
 			p.unfetch(tp)
@@ -140,7 +149,9 @@ func (p *process) do(e worker.Effect) {
 	case worker.Close:
 		p.close(e)
 	case worker.Released:
-		s.released(p, e.Task)
+		if !p.assigning(e.Task) {
+			s.released(p, e.Task)
+		}
 	case worker.Halted:
 		s.stopped[e.Task] = e.Err
 	case worker.Reset:
@@ -174,6 +185,7 @@ func (p *process) pause(tps []record.TopicPartition, paused bool) {
 // cancel ends the jobs of a task.
 func (p *process) cancel(id task.ID) {
 	p.tasks = slices.DeleteFunc(p.tasks, func(j taskJob) bool { return j.task() == id })
+	p.yield()
 }
 
 func (p *process) close(e worker.Close) {
@@ -226,7 +238,17 @@ func (p *process) heartbeat() {
 	slices.SortFunc(ids, task.ID.Compare)
 	clear(p.claims)
 	p.post(worker.Lost{Tasks: ids})
+	p.left(ids)
 	p.s.join(p)
+}
+
+// assigning reports whether the machine is yet to hear that a task was assigned
+// anew: what it says of the task is about an ownership that is over.
+func (p *process) assigning(id task.ID) bool {
+	return slices.ContainsFunc(p.mailbox, func(ev worker.Event) bool {
+		a, ok := ev.(worker.Assign)
+		return ok && slices.Contains(a.Tasks, id)
+	})
 }
 
 func sortedParts(m map[record.TopicPartition]int64) []record.TopicPartition {
