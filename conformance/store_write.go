@@ -25,6 +25,7 @@ func checkPosition(tb TB, f StoreFactory) {
 	fx.space(spaceA(), 1)
 	fx.space(spaceB(), 1)
 	full := store.Position{
+		Log:       store.LogID{0: 1, 15: 255},
 		Changelog: 1 << 40, StreamTime: 1700000000123, At: 1700000000456, Exists: true,
 		Inputs: []store.InputOffset{{Topic: "in", Partition: 3, Offset: 99}, {Topic: "日本", Partition: 0, Offset: 0}},
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/weirstream/weir/core/record"
+	"github.com/weirstream/weir/core/store"
 	"github.com/weirstream/weir/runtime"
 )
 
@@ -110,12 +111,19 @@ func checkNames(s *wire) {
 }
 
 // checkTopicMadeAnew deletes a topic and makes it again: nothing of the old
-// one is left. A producer that knew the old one may abort a round over it.
+// one is left, and its identity is another, unless topics have none. A producer
+// that knew the old one may abort a round over it.
 func checkTopicMadeAnew(s *wire) {
 	at := s.tp("table", 0)
 	p := s.producer("p")
+	var before store.LogID
 	for round := range 2 {
 		s.topic("table", 1)
+		now := s.identified(at).Topic
+		if other := s.identified(s.tp("out", 0)).Topic; now != (store.LogID{}) && (now == before || now == other) {
+			s.Fatalf("round %d: the new topic is %s, the one before was %s, another one is %s", round, now, before, other)
+		}
+		before = now
 		if r := s.bounds(at); r != (runtime.LogRange{}) {
 			s.Fatalf("round %d: a new topic holds %+v", round, r)
 		}
@@ -151,7 +159,7 @@ func checkManyPartitions(s *wire) {
 	ranges, err := s.tr.Offsets(s.ctx, slices.Collect(maps.Keys(at)))
 	s.ok(err)
 	for tp := range at {
-		if ranges[tp] != (runtime.LogRange{Start: 0, End: 6}) {
+		if r := ranges[tp]; r.Start != 0 || r.End != 6 || r.Topic != ranges[s.tp("wide", 0)].Topic {
 			s.Fatalf("%v holds %+v", tp, ranges[tp])
 		}
 	}

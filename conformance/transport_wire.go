@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/core/record"
+	"github.com/weirstream/weir/core/store"
 	"github.com/weirstream/weir/runtime"
 )
 
@@ -232,6 +233,14 @@ func (s *wire) readFrom(at tp, from, to int64) []string {
 
 // bounds are the log start and the high watermark.
 func (s *wire) bounds(at tp) runtime.LogRange {
+	s.Helper()
+	r := s.identified(at)
+	r.Topic = store.LogID{}
+	return r
+}
+
+// identified is bounds with the identity of the topic.
+func (s *wire) identified(at tp) runtime.LogRange {
 	s.Helper()
 	ranges, err := s.tr.Offsets(s.ctx, []tp{at})
 	s.ok(err)

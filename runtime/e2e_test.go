@@ -101,9 +101,18 @@ func startBroker(t *testing.T, dir string, port int) *kfake.Cluster {
 // send writes n records.
 func (c *cluster) send(n int) {
 	c.t.Helper()
+	values := make([]int64, n)
+	for i := range values {
+		values[i] = int64(len(c.sent) + i)
+	}
+	c.write(values...)
+}
+
+// write writes records with the given values: their keys are one of 37.
+func (c *cluster) write(values ...int64) {
+	c.t.Helper()
 	var rs []*kgo.Record
-	for range n {
-		v := int64(len(c.sent))
+	for _, v := range values {
 		c.sent = append(c.sent, v)
 		rs = append(rs, &kgo.Record{Topic: "words", Key: []byte(fmt.Sprintf("key-%d", v%37)), Value: encoded(v)})
 	}

@@ -50,6 +50,8 @@ type globalTable struct {
 	// unsound names partitions that were cut off under the table, which may
 	// hold rows that are gone. It is rebuilt at the next start.
 	unsound map[record.TopicPartition]bool
+	// topic is the identity of the source.
+	topic store.LogID
 }
 
 // unsoundAt is the offset that stands in the position for an unsound
@@ -159,8 +161,9 @@ func (g *globals) open(ctx context.Context, t *topology.Table, partitions int32,
 	drop := damaged || rebuild
 	for _, tp := range parts {
 		off, had := at[tp]
-		plan := changelog.NewPlan(changelog.Log{Space: gt.space, TP: tp, Start: ranges[tp].Start, End: ranges[tp].End,
-			Position: store.Position{Changelog: off, Exists: had}})
+		plan := changelog.NewPlan(changelog.Log{Space: gt.space, TP: tp, ID: ranges[tp].Topic, Start: ranges[tp].Start, End: ranges[tp].End,
+			Position: store.Position{Log: pos.Log, Changelog: off, Exists: had}})
+		gt.topic = ranges[tp].Topic
 		if plan.Drop {
 			g.cfg.Logger.Warn("rebuilding a global table from its topic", "table", t.Name, "reason", plan.Reason)
 		}
@@ -231,7 +234,7 @@ func (g *globals) follow(ctx context.Context, gt *globalTable, f Fetcher, on fun
 
 // position describes a table that has read up to next.
 func (gt *globalTable) position(next map[record.TopicPartition]int64) store.Position {
-	pos := store.Position{StreamTime: record.NoTime, At: nowMillis(), Exists: true}
+	pos := store.Position{Log: gt.topic, StreamTime: record.NoTime, At: nowMillis(), Exists: true}
 	for p := range int32(len(next)) {
 		tp := record.TopicPartition{Topic: gt.table.Source, Partition: p}
 		in := store.InputOffset{Topic: tp.Topic, Partition: p, Offset: next[tp]}
@@ -257,9 +260,12 @@ func (g *globals) followOn(ctx context.Context, gt *globalTable, f Fetcher) {
 		wait.sleep(ctx)
 		if ranges, err := g.cfg.Transport.Offsets(ctx, keys(gt.next)); err == nil {
 			for tp, r := range ranges {
-				if gt.next[tp] < r.Start || gt.next[tp] > r.End {
+				if gt.next[tp] < r.Start || gt.next[tp] > r.End || r.Topic != gt.topic {
 					gt.next[tp], gt.unsound[tp] = r.Start, true
 				}
+			}
+			for _, r := range ranges {
+				gt.topic = r.Topic
 			}
 		}
 		f.Set(maps.Clone(gt.next))

@@ -43,7 +43,7 @@ func (l *globalLog) put(tp record.TopicPartition, key, value string) {
 func (l *globalLog) Offsets(context.Context, []record.TopicPartition) (map[record.TopicPartition]LogRange, error) {
 	ranges := make(map[record.TopicPartition]LogRange)
 	for _, tp := range dims {
-		ranges[tp] = LogRange{l.start[tp], int64(len(l.rows[tp]))}
+		ranges[tp] = LogRange{Start: l.start[tp], End: int64(len(l.rows[tp]))}
 	}
 	return ranges, nil
 }

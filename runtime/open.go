@@ -49,7 +49,8 @@ func (s *session) open(ctx context.Context, e worker.Open) worker.Opened {
 			ev.Err = fmt.Errorf("task %s: opening %s: %w", e.Task, name, err)
 			return ev
 		}
-		l.TP, l.Start, l.End = logs[i], ranges[logs[i]].Start, ranges[logs[i]].End
+		at := ranges[logs[i]]
+		l.TP, l.ID, l.Start, l.End = logs[i], at.Topic, at.Start, at.End
 		l.Now, l.TombstoneRetention = nowMillis(), s.tombstones[logs[i].Topic]
 		ev.Logs = append(ev.Logs, l)
 		ev.Readers[name] = r

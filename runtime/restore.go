@@ -187,11 +187,11 @@ func (rs *restorer) again(ctx context.Context, f Fetcher, r *restoring) error {
 	if err != nil {
 		return err
 	}
-	l := changelog.Log{Space: r.plan.Space, TP: tp, Start: ranges[tp].Start, End: ranges[tp].End, Now: nowMillis()}
+	l := changelog.Log{Space: r.plan.Space, TP: tp, ID: ranges[tp].Topic, Start: ranges[tp].Start, End: ranges[tp].End, Now: nowMillis()}
 	if r.load != nil {
 		r.load.Abort() // the space is empty, as it was
 	} else {
-		l.Position = store.Position{Changelog: r.Next(), Exists: true}
+		l.Position = store.Position{Log: r.plan.ID, Changelog: r.Next(), Exists: true}
 	}
 	p := changelog.NewPlan(l)
 	delete(rs.spaces, tp)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/core/record"
+	"github.com/weirstream/weir/core/store"
 )
 
 // Conditions of a transport that the worker branches on.
@@ -65,7 +66,12 @@ type TopicSpec struct {
 }
 
 // A LogRange is what a partition holds: Start <= offset < End.
-type LogRange struct{ Start, End int64 }
+type LogRange struct {
+	Start, End int64
+	// Topic is the identity of the topic at that moment. A topic that was
+	// deleted and created anew has another; zero when the brokers have none.
+	Topic store.LogID
+}
 
 // A GroupConfig says how to join a group.
 type GroupConfig struct {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/weirstream/weir/core/record"
+	"github.com/weirstream/weir/core/store"
 )
 
 // errOutOfRange marks a fetch from an offset that the log does not hold.
@@ -35,6 +36,9 @@ type holding struct {
 	txn   *txn
 	first int64
 }
+
+// id is the identity of the topic.
+func (p *partition) id() store.LogID { return store.LogID{15: byte(p.anew + 1)} }
 
 // end is the high watermark.
 func (p *partition) end() int64 { return int64(len(p.log)) }

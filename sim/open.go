@@ -85,7 +85,7 @@ func (j *openJob) space(ev *worker.Opened, name string) error {
 		return err
 	}
 	p := s.broker.partition(l.TP)
-	l.Position, l.Start, l.End = pos, p.start, p.end()
+	l.Position, l.ID, l.Start, l.End = pos, p.id(), p.start, p.end()
 	if s.hooks.logEnd != nil {
 		l.End = s.hooks.logEnd(p)
 	}

@@ -66,6 +66,12 @@ func TestScenario40PositionBeyondLog(t *testing.T) {
 			log.renew()
 			log.append([]record.Record{{Key: []byte("k0"), Value: []byte("\x80\x00\x00\x00\x00\x00\x00\x05")}}, nil)
 		}, 5 + 1, 1},
+		{"log made anew that has grown past the position", func(_ *App, log *partition) {
+			log.renew()
+			for range 50 {
+				log.append([]record.Record{{Key: []byte("k0"), Value: []byte("\x80\x00\x00\x00\x00\x00\x00\x05")}}, nil)
+			}
+		}, 5 + 1, 1},
 		{"empty log", func(_ *App, log *partition) { log.renew() }, 1, 1},
 		{"compacted log", func(s *App, log *partition) { s.Compact(log.tp.Topic, true) }, 20 + 1, 0},
 		{"log that begins later", func(s *App, log *partition) {

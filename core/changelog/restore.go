@@ -11,6 +11,8 @@ import (
 type Log struct {
 	Space store.Space
 	TP    record.TopicPartition
+	// ID is the identity of the topic, zero when it is not known.
+	ID store.LogID
 	// Start and End are the log start and the high watermark, taken after
 	// the committed offsets of the task were stable: every transaction that
 	// the committed offsets belong to begins below End.
@@ -29,6 +31,8 @@ type Log struct {
 type Plan struct {
 	Space store.Space
 	TP    record.TopicPartition
+	// ID is the identity of the topic, which goes into positions.
+	ID store.LogID
 	// From is the offset to read from; the space is complete when all
 	// records below To were applied.
 	From, To int64
@@ -43,8 +47,8 @@ type Plan struct {
 // NewPlan decides how to restore a space. What the store holds is kept when
 // it is a prefix of the log; otherwise the space is rebuilt from the start.
 func NewPlan(l Log) Plan {
-	p := Plan{Space: l.Space, TP: l.TP, From: l.Start, To: l.End}
-	at := l.Position.Changelog
+	p := Plan{Space: l.Space, TP: l.TP, ID: l.ID, From: l.Start, To: l.End}
+	at, log := l.Position.Changelog, l.Position.Log
 	rebuild := func(format string, args ...any) Plan {
 		p.Drop, p.Fresh, p.Reason = true, true, fmt.Sprintf(format, args...)
 		return p
@@ -55,6 +59,8 @@ func NewPlan(l Log) Plan {
 	case !l.Position.Exists:
 		p.Fresh = true
 		return p
+	case log != l.ID && log != store.LogID{} && l.ID != store.LogID{}:
+		return rebuild("%s is topic %s now and was %s when the store last followed it: it was deleted and made anew", l.TP.Topic, l.ID, log)
 	case at > l.End:
 		return rebuild("the store's position %d is beyond the end %d of %s: the log was truncated or made anew", at, l.End, l.TP)
 	case at < l.Start:
@@ -130,5 +136,5 @@ func (r *Restore) Load(l store.Loader, rs []record.Record, next int64) error {
 
 // Position is what the space holds after what was added, written at now.
 func (r *Restore) Position(now int64) store.Position {
-	return store.Position{Changelog: r.next, StreamTime: record.NoTime, At: now, Exists: true}
+	return store.Position{Log: r.plan.ID, Changelog: r.next, StreamTime: record.NoTime, At: now, Exists: true}
 }

@@ -18,6 +18,10 @@ func TestNewPlan(t *testing.T) {
 	at := func(offset, written int64) store.Position {
 		return store.Position{Changelog: offset, At: written, Exists: true}
 	}
+	one, two := store.LogID{1}, store.LogID{2}
+	of := func(id store.LogID, offset int64) store.Position {
+		return store.Position{Log: id, Changelog: offset, Exists: true}
+	}
 	for _, c := range []struct {
 		name     string
 		log      changelog.Log
@@ -37,11 +41,21 @@ func TestNewPlan(t *testing.T) {
 		{"as old as tombstones", changelog.Log{End: 9, Position: at(5, 100), Now: 1100, TombstoneRetention: 1000}, 5, 9, ""},
 		{"older than tombstones", changelog.Log{End: 9, Position: at(5, 99), Now: 1100, TombstoneRetention: 1000}, 0, 9, "longer than tombstones"},
 		{"older, but nothing was missed", changelog.Log{End: 9, Position: at(9, 99), Now: 1100, TombstoneRetention: 1000}, 9, 9, ""},
+		{"the same topic", changelog.Log{ID: one, End: 9, Position: of(one, 5)}, 5, 9, ""},
+		{"another topic", changelog.Log{ID: two, Start: 3, End: 9, Position: of(one, 5)}, 3, 9, "was deleted and made anew"},
+		{"another topic, at the same end", changelog.Log{ID: two, End: 9, Position: of(one, 9)}, 0, 9, "was deleted and made anew"},
+		{"another topic, empty", changelog.Log{ID: two, Position: of(one, 0)}, 0, 0, "was deleted and made anew"},
+		{"another topic, nothing stored", changelog.Log{ID: two, End: 9}, 0, 9, ""},
+		{"the store does not know its topic", changelog.Log{ID: two, End: 9, Position: at(5, 0)}, 5, 9, ""},
+		{"the brokers do not know it", changelog.Log{End: 9, Position: of(one, 5)}, 5, 9, ""},
 		{"tombstones are kept for ever", changelog.Log{End: 9, Position: at(5, 0), Now: 1 << 50}, 5, 9, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			p := changelog.NewPlan(c.log)
+			if p.ID != c.log.ID {
+				t.Errorf("the plan is for topic %s, not %s", p.ID, c.log.ID)
+			}
 			if p.From != c.from || p.To != c.to {
 				t.Errorf("reads from %d to %d, want %d to %d", p.From, p.To, c.from, c.to)
 			}
@@ -179,12 +193,12 @@ func restore(t *rapid.T, s *space, log []*record.Record) bool {
 // offsets.
 func TestRestorePosition(t *testing.T) {
 	t.Parallel()
-	r := changelog.NewRestore(changelog.Plan{From: 4, To: 9})
+	r := changelog.NewRestore(changelog.Plan{ID: store.LogID{7}, From: 4, To: 9})
 	var b store.Batch
 	part := b.Part(store.Space{Table: "t"}, 1)
 	r.Add(part, []record.Record{{Offset: 3, Key: []byte("old")}, {Offset: 5, Key: []byte("k"), Value: []byte("v")}}, 8, 77)
-	want := store.Position{Changelog: 8, StreamTime: record.NoTime, At: 77, Exists: true}
-	if part.Position.Changelog != want.Changelog || part.Position.StreamTime != want.StreamTime || part.Position.At != want.At || !part.Position.Exists {
+	want := store.Position{Log: store.LogID{7}, Changelog: 8, StreamTime: record.NoTime, At: 77, Exists: true}
+	if part.Position.Log != want.Log || part.Position.Changelog != want.Changelog || part.Position.StreamTime != want.StreamTime || part.Position.At != want.At || !part.Position.Exists {
 		t.Errorf("position %+v, want %+v", part.Position, want)
 	}
 	if len(part.Ops) != 1 || string(part.Ops[0].Key) != "k" || r.Records() != 1 {

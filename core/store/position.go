@@ -8,11 +8,13 @@ import (
 
 // positionVersion is the first byte of an encoded position. A reader that
 // meets a version it does not know reports ErrCorrupt: the space is rebuilt.
-const positionVersion = 1
+// Version 1, which is still read, has no log.
+const positionVersion = 2
 
 // An encoded position is
 //
 //	version  1 byte
+//	log      16 bytes
 //	changelog, stream time, at: zigzag varints
 //	inputs   uvarint count, then for each: uvarint length of the topic, the
 //	         topic, zigzag varints of partition and offset
@@ -24,6 +26,7 @@ const checksumLen = 4
 func AppendPosition(dst []byte, p Position) []byte {
 	from := len(dst)
 	dst = append(dst, positionVersion)
+	dst = append(dst, p.Log[:]...)
 	dst = binary.AppendVarint(dst, p.Changelog)
 	dst = binary.AppendVarint(dst, p.StreamTime)
 	dst = binary.AppendVarint(dst, p.At)
@@ -47,11 +50,15 @@ func DecodePosition(b []byte) (Position, error) {
 	if checksum(body) != sum {
 		return Position{}, fmt.Errorf("%w: position fails its checksum", ErrCorrupt)
 	}
-	if body[0] != positionVersion {
-		return Position{}, fmt.Errorf("%w: position has version %d, this build reads %d", ErrCorrupt, body[0], positionVersion)
+	if body[0] < 1 || body[0] > positionVersion {
+		return Position{}, fmt.Errorf("%w: position has version %d, this build reads 1 to %d", ErrCorrupt, body[0], positionVersion)
 	}
 	d := decoder{rest: body[1:]}
-	p := Position{Changelog: d.varint(), StreamTime: d.varint(), At: d.varint(), Exists: true}
+	p := Position{Exists: true}
+	if body[0] > 1 {
+		p.Log = d.logID()
+	}
+	p.Changelog, p.StreamTime, p.At = d.varint(), d.varint(), d.varint()
 	for n := d.uvarint(); n > 0 && !d.bad; n-- {
 		p.Inputs = append(p.Inputs, InputOffset{Topic: d.text(), Partition: d.int32(), Offset: d.varint()})
 	}
@@ -87,6 +94,15 @@ func (d *decoder) skip(n int) {
 		return
 	}
 	d.rest = d.rest[n:]
+}
+
+func (d *decoder) logID() (id LogID) {
+	if copy(id[:], d.rest) < len(id) {
+		d.bad, d.rest = true, nil
+		return LogID{}
+	}
+	d.rest = d.rest[len(id):]
+	return id
 }
 
 func (d *decoder) int32() int32 {

@@ -13,6 +13,7 @@ import (
 
 func drawPosition(t *rapid.T) store.Position {
 	p := store.Position{
+		Log:        store.LogID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "log")),
 		Changelog:  rapid.Int64().Draw(t, "changelog"),
 		StreamTime: rapid.Int64().Draw(t, "stream time"),
 		At:         rapid.Int64().Draw(t, "at"),
@@ -68,12 +69,33 @@ func TestPositionDamage(t *testing.T) {
 func TestPositionFormat(t *testing.T) {
 	t.Parallel()
 	got := hex.EncodeToString(store.AppendPosition(nil, store.Position{
-		Changelog: 5, StreamTime: -1, At: 1, Exists: true,
+		Log: store.LogID{0: 0xab, 15: 0xcd}, Changelog: 5, StreamTime: -1, At: 1, Exists: true,
 		Inputs: []store.InputOffset{{Topic: "in", Partition: 2, Offset: 300}},
 	}))
-	const want = "010a0102" + "01" + "02696e" + "04" + "d804" + "5dbf377c"
+	const want = "02" + "ab0000000000000000000000000000cd" + "0a0102" + "01" + "02696e" + "04" + "d804" + "ef6f009d"
 	if got != want {
 		t.Errorf("got %s, want %s: a new format needs a new version", got, want)
+	}
+}
+
+// TestPositionVersion1 reads what stores hold that were written before
+// positions had a log.
+func TestPositionVersion1(t *testing.T) {
+	t.Parallel()
+	old, err := hex.DecodeString("010a0102" + "01" + "02696e" + "04" + "d804" + "5dbf377c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := store.Position{
+		Changelog: 5, StreamTime: -1, At: 1, Exists: true,
+		Inputs: []store.InputOffset{{Topic: "in", Partition: 2, Offset: 300}},
+	}
+	if got, err := store.DecodePosition(old); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, %v, want %+v", got, err, want)
+	}
+	newer := store.WithChecksum(append([]byte{3}, old[1:len(old)-4]...))
+	if _, err := store.DecodePosition(newer); !errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("a version that is not known gives %v", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"iter"
@@ -36,8 +37,19 @@ func (s Space) String() string { return fmt.Sprintf("%s/%d", s.Table, s.Partitio
 // and a newer generation fences every older one.
 type Generation int64
 
+// A LogID is the identity of a topic that was created once: Kafka's topic ID
+// (KIP-516). A topic that is deleted and created anew has another. The zero
+// LogID is that of a broker, or of a store's data, that has none.
+type LogID [16]byte
+
+// String writes it as Kafka's tools do.
+func (id LogID) String() string { return base64.RawURLEncoding.EncodeToString(id[:]) }
+
 // A Position says which prefix of the log a space holds.
 type Position struct {
+	// Log is the topic that Changelog and, for a global table, Inputs are
+	// offsets of.
+	Log LogID
 	// Changelog is the offset of the next changelog record to apply. 0 with
 	// Exists false when nothing was ever applied.
 	Changelog int64

@@ -88,6 +88,7 @@ func (t *Task) Collect(b *store.Batch, next map[record.TopicPartition]int64, now
 			}
 		}
 		p.Position = store.Position{
+			Log:        s.log,
 			Changelog:  next[s.changelog],
 			StreamTime: t.flying.StreamTime,
 			At:         now,

@@ -15,6 +15,7 @@ type space struct {
 	id        store.Space
 	reader    store.Reader
 	changelog record.TopicPartition
+	log       store.LogID
 	// cur takes writes; fly is the epoch in flight, or nil. What fly holds
 	// does not change any more.
 	cur, fly, spare *layer

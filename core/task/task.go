@@ -22,6 +22,9 @@ type Config struct {
 	// Readers are the open, restored spaces by store name, global tables
 	// included.
 	Readers map[string]store.Reader
+	// Logs are the identities of the changelogs by store name; zero or
+	// absent when they are not known.
+	Logs map[string]store.LogID
 	// Partitions returns the partition count of a topic that is sent to,
 	// or 0 when the topic does not exist.
 	Partitions func(topic string) int32
@@ -84,6 +87,7 @@ func New(cfg Config) *Task {
 	t.ctx = taskContext{Context: cfg.Context, t: t}
 	for _, name := range cfg.Sub.Stores() {
 		s := newSpace(name, cfg.Partition, topology.ChangelogTopic(cfg.Topology.App, name), cfg.Readers[name], cfg.CacheBytes)
+		s.log = cfg.Logs[name]
 		if table := cfg.Topology.Tables[name]; table != nil {
 			s.ahead = newAhead(s.reader, table.Window, cfg.CacheBytes)
 		}

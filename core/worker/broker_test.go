@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/weirstream/weir/core/record"
+	"github.com/weirstream/weir/core/store"
 	"github.com/weirstream/weir/core/task"
 	"github.com/weirstream/weir/core/worker"
 )
@@ -16,6 +17,8 @@ type broker struct {
 	committed map[record.TopicPartition]committed
 	// open is the transaction that is neither committed nor aborted, or nil.
 	open *transaction
+	// made is how many logs there were so far.
+	made byte
 }
 
 type committed struct {
@@ -26,6 +29,7 @@ type committed struct {
 // A partition is one log. The index of a slot is its offset; a nil slot is a
 // transaction marker, an aborted record or one that compaction removed.
 type partition struct {
+	id    store.LogID
 	start int64
 	slots []*record.Record
 	// open is the first offset of the open transaction, or -1: readers of
@@ -39,7 +43,8 @@ func newBroker() *broker {
 
 func (b *broker) log(tp record.TopicPartition) *partition {
 	if b.logs[tp] == nil {
-		b.logs[tp] = &partition{open: -1}
+		b.made++
+		b.logs[tp] = &partition{id: store.LogID{b.made}, open: -1}
 	}
 	return b.logs[tp]
 }

@@ -202,7 +202,7 @@ func (l *lab) open(id task.ID) {
 		tp := record.TopicPartition{Topic: appName + "-" + name + "-changelog", Partition: id.Partition}
 		ev.Readers[name] = r
 		ev.Logs = append(ev.Logs, changelog.Log{
-			Space: sp, TP: tp, Start: l.broker.log(tp).start, End: l.endOf(id, tp), Position: pos,
+			Space: sp, TP: tp, ID: l.broker.log(tp).id, Start: l.broker.log(tp).start, End: l.endOf(id, tp), Position: pos,
 			Corrupt: err != nil || e.Rebuild, Now: l.now, TombstoneRetention: l.retention,
 		})
 	}

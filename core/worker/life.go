@@ -7,6 +7,7 @@ import (
 
 	"github.com/weirstream/weir/core/changelog"
 	"github.com/weirstream/weir/core/record"
+	"github.com/weirstream/weir/core/store"
 	"github.com/weirstream/weir/core/task"
 	"github.com/weirstream/weir/core/topology"
 )
@@ -96,6 +97,7 @@ func (m *Machine) restored(ev Restored) {
 		Generation: o.gen,
 		Context:    m.cfg.Context,
 		Readers:    o.opened.Readers,
+		Logs:       logsOf(o.opened.Logs),
 		Partitions: m.cfg.Partitions,
 		Offsets:    offsets,
 		StreamTime: streamTime,
@@ -104,6 +106,14 @@ func (m *Machine) restored(ev Restored) {
 	o.opened = nil
 	o.state = Running
 	m.fetch(o, offsets)
+}
+
+func logsOf(logs []changelog.Log) map[string]store.LogID {
+	ids := make(map[string]store.LogID, len(logs))
+	for _, l := range logs {
+		ids[l.Space.Table] = l.ID
+	}
+	return ids
 }
 
 // startOf is where an input is read from: the committed offset, unless the

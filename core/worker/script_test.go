@@ -175,6 +175,9 @@ func (l *lab) runWorld(d *datadriven.TestData, a args) bool {
 		l.broker.log(a.part()).compact()
 	case "truncate":
 		l.broker.log(a.part()).start = a.num("start", 0)
+	case "cut":
+		p := l.broker.log(a.part())
+		p.slots = p.slots[:a.num("end", 0)]
 	case "recreate":
 		delete(l.broker.logs, a.part())
 	case "commit-offset":
@@ -193,6 +196,9 @@ func (l *lab) runWorld(d *datadriven.TestData, a args) bool {
 		default:
 			s.broken = cmp.Or(a.err(), errors.New("disk on fire"))
 		}
+	case "forget-log":
+		tp := a.part()
+		l.disk.space(store.Space{Table: tp.Topic, Partition: tp.Partition}).pos.Log = store.LogID{}
 	case "takeover":
 		tp := a.part()
 		_, _, err := l.disk.open(store.Space{Table: tp.Topic, Partition: tp.Partition}, store.Generation(a.num("gen", 0)))

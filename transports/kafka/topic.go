@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/weirstream/weir/core/record"
+	"github.com/weirstream/weir/core/store"
 	"github.com/weirstream/weir/runtime"
 )
 
@@ -31,15 +32,19 @@ func (t *Transport) Topics(ctx context.Context, names ...string) (map[string]run
 	return infos, nil
 }
 
-// metadata asks a broker, not a cache, about topics.
-func (t *Transport) metadata(ctx context.Context, names []string) (map[string]runtime.TopicInfo, error) {
+// metadataOf asks a broker, not a cache, about topics; no names are all.
+func (t *Transport) metadataOf(ctx context.Context, names []string) (*kmsg.MetadataResponse, error) {
 	req := kmsg.NewPtrMetadataRequest()
 	for _, name := range names {
 		topic := kmsg.NewMetadataRequestTopic()
 		topic.Topic = kmsg.StringPtr(name)
 		req.Topics = append(req.Topics, topic)
 	}
-	resp, err := req.RequestWith(ctx, t.admin)
+	return req.RequestWith(ctx, t.admin)
+}
+
+func (t *Transport) metadata(ctx context.Context, names []string) (map[string]runtime.TopicInfo, error) {
+	resp, err := t.metadataOf(ctx, names)
 	if err != nil {
 		return nil, err
 	}
@@ -149,6 +154,10 @@ func (t *Transport) Offsets(ctx context.Context, parts []record.TopicPartition) 
 	names := slices.Sorted(maps.Keys(topics))
 	var ranges map[record.TopicPartition]runtime.LogRange
 	err := t.retry(ctx, func(ctx context.Context) error {
+		ids, err := t.topicIDs(ctx, names)
+		if err != nil {
+			return err
+		}
 		// The start first: it only grows, so start <= end holds.
 		starts, err := t.adm.ListStartOffsets(ctx, names...)
 		if err != nil {
@@ -158,7 +167,16 @@ func (t *Transport) Offsets(ctx context.Context, parts []record.TopicPartition) 
 		if err != nil {
 			return err
 		}
-		ranges, err = logRanges(parts, starts, ends)
+		// Offsets are asked for by name: a topic that is the same before and
+		// after was the same in between.
+		after, err := t.topicIDs(ctx, names)
+		if err != nil {
+			return err
+		}
+		if !maps.Equal(ids, after) {
+			return errRecreatedMeanwhile
+		}
+		ranges, err = logRanges(parts, ids, starts, ends)
 		return err
 	})
 	if err != nil {
@@ -167,7 +185,30 @@ func (t *Transport) Offsets(ctx context.Context, parts []record.TopicPartition) 
 	return ranges, nil
 }
 
-func logRanges(parts []record.TopicPartition, starts, ends kadm.ListedOffsets) (map[record.TopicPartition]runtime.LogRange, error) {
+var errRecreatedMeanwhile = errors.New("a topic was created anew while its offsets were read")
+
+// topicIDs returns the identities of topics; those that do not exist are
+// absent.
+func (t *Transport) topicIDs(ctx context.Context, names []string) (map[string]store.LogID, error) {
+	resp, err := t.metadataOf(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	ids := make(map[string]store.LogID, len(names))
+	for _, topic := range resp.Topics {
+		err := kerr.ErrorForCode(topic.ErrorCode)
+		switch {
+		case errors.Is(err, kerr.UnknownTopicOrPartition) || topic.Topic == nil:
+		case err != nil:
+			return nil, fmt.Errorf("topic %s: %w", *topic.Topic, err)
+		default:
+			ids[*topic.Topic] = topic.TopicID
+		}
+	}
+	return ids, nil
+}
+
+func logRanges(parts []record.TopicPartition, ids map[string]store.LogID, starts, ends kadm.ListedOffsets) (map[record.TopicPartition]runtime.LogRange, error) {
 	ranges := make(map[record.TopicPartition]runtime.LogRange, len(parts))
 	for _, tp := range parts {
 		start, ok := starts.Lookup(tp.Topic, tp.Partition)
@@ -178,7 +219,7 @@ func logRanges(parts []record.TopicPartition, starts, ends kadm.ListedOffsets) (
 		if err := errors.Join(start.Err, end.Err); err != nil {
 			return nil, fmt.Errorf("%v: %w", tp, err)
 		}
-		ranges[tp] = runtime.LogRange{Start: start.Offset, End: end.Offset}
+		ranges[tp] = runtime.LogRange{Start: start.Offset, End: end.Offset, Topic: ids[tp.Topic]}
 	}
 	return ranges, nil
 }

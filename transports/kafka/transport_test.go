@@ -26,6 +26,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/weirstream/weir/core/record"
+	"github.com/weirstream/weir/core/store"
 	"github.com/weirstream/weir/runtime"
 )
 
@@ -110,11 +111,39 @@ func TestOffsets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got) != 2 || got[tp("a", 1)] != (runtime.LogRange{Start: 2, End: 3}) || got[tp("b", 0)] != (runtime.LogRange{}) {
+	a, b := got[tp("a", 1)], got[tp("b", 0)]
+	if len(got) != 2 || a.Start != 2 || a.End != 3 || b.Start != 0 || b.End != 0 {
 		t.Errorf("offsets %v", got)
 	}
 	if _, err := w.Offsets(w.ctx, []record.TopicPartition{tp("b", 5)}); err == nil {
 		t.Error("a partition that does not exist has offsets")
+	}
+}
+
+// A topic that is made anew is another topic, whatever it holds.
+func TestTopicIdentity(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, map[string]int32{"a": 2, "b": 1})
+	identity := func(of record.TopicPartition) store.LogID {
+		t.Helper()
+		got, err := w.Offsets(w.ctx, []record.TopicPartition{of})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got[of].Topic
+	}
+	first := identity(tp("a", 0))
+	if first == (store.LogID{}) || first != identity(tp("a", 1)) || first == identity(tp("b", 0)) {
+		t.Fatalf("topic a is %s and %s, topic b %s", first, identity(tp("a", 1)), identity(tp("b", 0)))
+	}
+	if err := w.DeleteTopic(w.ctx, "a"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.CreateTopic(w.ctx, "a", runtime.TopicSpec{Partitions: 2, Replicas: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if again := identity(tp("a", 0)); again == first || again == (store.LogID{}) {
+		t.Errorf("topic a is %s, and was %s before it was made anew", again, first)
 	}
 }
 

@@ -18,6 +18,7 @@ type Broker struct {
 	nextID    int64              // next producer ID
 	commits   int64              // offset commits so far, which orders them
 	joins     int64              // members so far, which names them
+	created   uint64             // topics so far, which tells them apart
 	hook      func(Op) error     // see Fail
 	changed   chan struct{}      // closed at the next change, nil while nobody waits
 }

@@ -147,7 +147,7 @@ func TestOffsetsOutsideOfTheLog(t *testing.T) {
 	must(t, b.DeleteRecords(in0, -1))
 	r, err := b.Range(in0)
 	must(t, err)
-	if r != (runtime.LogRange{Start: 3, End: 3}) {
+	if r.Start != 3 || r.End != 3 {
 		t.Fatalf("range %v", r)
 	}
 	_, err = b.Fetch(record.TopicPartition{Topic: "in", Partition: 4}, 0, 0)

@@ -1,16 +1,19 @@
 package memory
 
 import (
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"strconv"
 	"strings"
 
 	"github.com/weirstream/weir/core/record"
+	"github.com/weirstream/weir/core/store"
 	"github.com/weirstream/weir/runtime"
 )
 
 type topic struct {
+	id    store.LogID
 	info  runtime.TopicInfo
 	parts []*partition
 }
@@ -84,6 +87,8 @@ func (b *Broker) CreateTopic(name string, spec runtime.TopicSpec) error {
 	for range spec.Partitions {
 		t.parts = append(t.parts, &partition{})
 	}
+	b.created++
+	binary.BigEndian.PutUint64(t.id[8:], b.created)
 	b.topics[name] = t
 	b.topicChanged(name)
 	return nil
@@ -139,15 +144,17 @@ func (b *Broker) Partitions(name string) int32 {
 }
 
 // Range returns what a partition holds: its log start and its end, the high
-// watermark.
+// watermark, with the identity of the topic.
 func (b *Broker) Range(tp record.TopicPartition) (runtime.LogRange, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	_, p, err := b.partition(tp)
+	t, p, err := b.partition(tp)
 	if err != nil {
 		return runtime.LogRange{}, err
 	}
-	return p.bounds(), nil
+	r := p.bounds()
+	r.Topic = t.id
+	return r, nil
 }
 
 // LastStable returns the last stable offset: where readers of committed
