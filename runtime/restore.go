@@ -82,7 +82,7 @@ func (rs *restorer) begin(p changelog.Plan) error {
 	if p.Drop {
 		rs.s.log.Warn("rebuilding a space from its changelog", "space", p.Space.String(), "reason", p.Reason)
 	}
-	bulk, ok := rs.s.cfg.Store.(store.BulkLoader)
+	bulk, ok := store.BulkLoaderFor(rs.s.cfg.Store, p.Space)
 	var err error
 	switch {
 	case ok && p.Fresh && r.Remaining() >= bulkRecords:

@@ -74,6 +74,14 @@ func (s *Settings) kafka() kafka.Config {
 	return cfg
 }
 
+// storeMemory is the share of the stores in the worker's memory.
+func (s *Settings) storeMemory() int {
+	if s.StoreMemory == 0 {
+		return s.Memory / 3
+	}
+	return s.StoreMemory
+}
+
 // worker returns the part of the worker's configuration that settings make.
 func (s *Settings) worker() runtime.Config {
 	return runtime.Config{
@@ -88,7 +96,7 @@ func (s *Settings) worker() runtime.Config {
 		ShutdownTimeout: s.ShutdownTimeout,
 		Static:          s.Static,
 		Standbys:        s.Standbys,
-		MemoryBytes:     s.Memory,
+		MemoryBytes:     s.Memory - s.storeMemory(),
 		Replicas:        int16(s.Replicas),
 	}
 }

@@ -118,13 +118,13 @@ func differ(a, b Settings) string {
 func TestSettingsReachTheirPlace(t *testing.T) {
 	t.Parallel()
 	s, err := parse(t, map[string]string{"WEIR_SASL_PASSWORD": "secret"},
-		"--brokers", "a:1, b:2", "--guarantee", "at-least-once", "--memory", "1GiB", "--static", "--replicas", "3",
+		"--brokers", "a:1, b:2", "--guarantee", "at-least-once", "--memory", "1GiB", "--store-memory", "256MiB", "--static", "--replicas", "3",
 		"--tls-ca", "ca.pem", "--sasl-mechanism", "SCRAM-SHA-512", "--sasl-user", "me", "--log-level", "debug", "--transaction-timeout", "4s")
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := s.worker()
-	if w.Guarantee != runtime.AtLeastOnce || w.MemoryBytes != 1<<30 || !w.Static || w.Replicas != 3 || w.CommitInterval != 100*time.Millisecond {
+	if w.Guarantee != runtime.AtLeastOnce || w.MemoryBytes != 768<<20 || !w.Static || w.Replicas != 3 || w.CommitInterval != 100*time.Millisecond {
 		t.Errorf("worker configuration is %+v", w)
 	}
 	k := s.kafka()

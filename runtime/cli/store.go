@@ -14,6 +14,7 @@ import (
 	"github.com/weirstream/weir/core/store"
 	"github.com/weirstream/weir/stores/memory"
 	"github.com/weirstream/weir/stores/pebble"
+	"github.com/weirstream/weir/stores/split"
 )
 
 // A StoreConfig is what a store is opened with.
@@ -22,7 +23,7 @@ type StoreConfig struct {
 	App string
 	// Dir is a directory for this store alone; it may not exist yet.
 	Dir string
-	// MemoryBytes is for the store's own cache.
+	// MemoryBytes bounds what the store may hold: caches, memtables.
 	MemoryBytes int
 	// Settings are the values of all settings of stores by name, defaults
 	// included; see WithStore.
@@ -132,15 +133,28 @@ func (e *Env) openStore() (store.Store, error) {
 		e.Log.Info("a global table is kept by each worker", "table", t.Name, "store", globalsKind)
 	}
 	ok = true
-	return route(c.def, c.tables, stores), nil
+	if len(stores) == 1 {
+		return stores[c.def], nil
+	}
+	return split.New(split.Config{Stores: stores, Default: c.def, Tables: c.tables})
 }
 
-// openKind opens the store of one kind, one of n that share the memory.
+// openKind opens the store of one kind, one of n that share the memory. What
+// cannot be read any more is put aside and begun anew: changelogs have it all.
 func (e *Env) openKind(kind string, n int) (store.Store, error) {
-	s, err := e.stores[kind](StoreConfig{
-		App: e.App.Name(), Dir: filepath.Join(e.stateDir(), kind), MemoryBytes: e.Settings.StoreMemory / n,
+	cfg := StoreConfig{
+		App: e.App.Name(), Dir: filepath.Join(e.stateDir(), kind), MemoryBytes: e.Settings.storeMemory() / n,
 		Settings: e.storeSettings, Logger: e.Log,
-	})
+	}
+	s, err := e.stores[kind](cfg)
+	if errors.Is(err, store.ErrCorrupt) {
+		aside := cfg.Dir + ".damaged"
+		e.Log.Error("the store is damaged; it is put aside, and its tables are rebuilt from changelogs", "store", kind, "aside", aside, "error", err)
+		if err := errors.Join(os.RemoveAll(aside), os.Rename(cfg.Dir, aside)); err != nil {
+			return nil, fmt.Errorf("putting the damaged %s store aside: %w", kind, err)
+		}
+		s, err = e.stores[kind](cfg)
+	}
 	if errors.Is(err, store.ErrLocked) {
 		return nil, fmt.Errorf("another worker uses the state directory %s; give each its own with --state-dir: %w", e.stateDir(), err)
 	}

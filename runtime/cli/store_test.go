@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -143,43 +144,35 @@ func TestStateDirectoryIsForOneWorker(t *testing.T) {
 	}
 }
 
-// TestRoutedBatch splits a batch over two stores, data and positions alike.
-func TestRoutedBatch(t *testing.T) {
+// A store that cannot be read is put aside and begun anew.
+func TestDamagedStore(t *testing.T) {
 	t.Parallel()
-	s := route("a", map[string]string{"t": "b"}, map[string]store.Store{"a": memory.New(), "b": memory.New()})
-	spaces := []store.Space{{Table: "t"}, {Table: "u"}, {Table: "t", Partition: 1}}
-	var b store.Batch
-	for i, sp := range spaces {
-		if _, _, err := s.Open(sp, 1); err != nil {
+	e := newEnv(weir.NewApp("app"))
+	e.Log = slog.New(slog.DiscardHandler)
+	e.Settings.StateDir, e.Settings.Store = t.TempDir(), "floppy"
+	dir := filepath.Join(e.Settings.StateDir, "floppy")
+	WithStore("floppy", func(cfg StoreConfig) (store.Store, error) {
+		if want := e.Settings.Memory / 3; cfg.MemoryBytes != want {
+			t.Errorf("the store gets %d bytes, want %d", cfg.MemoryBytes, want)
+		}
+		if _, err := os.Stat(filepath.Join(cfg.Dir, "data")); err == nil {
+			return nil, store.ErrCorrupt
+		}
+		return openMemory(cfg)
+	})(e)
+	for range 2 {
+		if err := os.MkdirAll(dir, 0o750); err != nil {
 			t.Fatal(err)
 		}
-		p := b.Part(sp, 1)
-		p.Put([]byte("k"), []byte(sp.String()))
-		p.Position = store.Position{Changelog: int64(i + 1), Exists: true}
-	}
-	if err := s.Apply(&b); err != nil {
-		t.Fatal(err)
-	}
-	for i, sp := range spaces {
-		r, pos, err := s.Open(sp, 1)
-		if err != nil || pos.Changelog != int64(i+1) {
-			t.Fatalf("%s is at %+v, %v", sp, pos, err)
+		if err := os.WriteFile(filepath.Join(dir, "data"), nil, 0o600); err != nil {
+			t.Fatal(err)
 		}
-		if v, _, err := r.Get([]byte("k"), nil); err != nil || string(v) != sp.String() {
-			t.Errorf("%s holds %q, %v", sp, v, err)
+		if _, err := e.openStore(); err != nil {
+			t.Fatal(err)
 		}
-	}
-	if err := s.Release(spaces[0], 1); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Apply(&b); !errors.Is(err, store.ErrClosed) {
-		t.Errorf("a batch with a space that was released gives %v", err)
-	}
-	if err := errors.Join(s.Drop(spaces[1], 1), s.Flush(), s.Close(), s.Close()); err != nil {
-		t.Error(err)
-	}
-	if _, _, err := s.Open(spaces[0], 1); !errors.Is(err, store.ErrClosed) {
-		t.Errorf("after closing: %v", err)
+		if _, err := os.Stat(filepath.Join(dir+".damaged", "data")); err != nil {
+			t.Errorf("what was damaged is gone: %v", err)
+		}
 	}
 }
 

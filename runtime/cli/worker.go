@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -34,6 +35,9 @@ func (e *Env) work(ctx context.Context) error {
 	if _, err := e.chooseStores(); err != nil {
 		return err
 	}
+	if s := &e.Settings; s.storeMemory() > s.Memory/4*3 {
+		return fmt.Errorf("--store-memory of %d bytes leaves too little of --memory, %d bytes in all: raise that, or give stores three quarters of it at most", s.StoreMemory, s.Memory)
+	}
 	if err := e.makeStateDir(); err != nil {
 		return err
 	}
@@ -62,6 +66,7 @@ func (e *Env) work(ctx context.Context) error {
 	cfg.Topology, cfg.Transport, cfg.Store, cfg.Logger = t, tr, st, e.Log
 	m := newMonitor(e, tr)
 	cfg.OnRestore = m.restored
+	runtime.LimitMemory(e.Settings.Memory, e.Settings.storeMemory())
 	w, err := runtime.New(cfg)
 	if err != nil {
 		return err
