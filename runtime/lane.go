@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/weirstream/weir/core/task"
@@ -25,6 +26,11 @@ type lane struct {
 	opens   map[task.ID]context.CancelFunc
 	log     *slog.Logger
 	done    chan struct{}
+	// leaving are tasks whose spaces are being released.
+	leaving map[task.ID]chan struct{}
+
+	mu   sync.Mutex
+	told chan struct{} // closed once the lane has what it was told last
 }
 
 // mailboxSize bounds how far fetching runs ahead of a lane, in batches.
@@ -45,6 +51,7 @@ func newLane(s *session, id int, m *worker.Machine, f Fetcher) *lane {
 		opens:   make(map[task.ID]context.CancelFunc),
 		log:     s.log.With("lane", id),
 		done:    make(chan struct{}),
+		leaving: make(map[task.ID]chan struct{}),
 	}
 	l.fetch = newFetchLoop(f, l.post)
 	return l
@@ -60,6 +67,23 @@ func (l *lane) post(ctx context.Context, ev worker.Event) bool {
 	case <-l.done:
 		return false
 	}
+}
+
+// tell hands an event of the group to the lane, in the order of the calls,
+// without waiting: a lane that is in the middle of user code must not hold up
+// the group, nor the end of the session.
+func (l *lane) tell(ctx context.Context, ev worker.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	before, now := l.told, make(chan struct{})
+	l.told = now
+	go func() {
+		defer close(now)
+		if before != nil {
+			<-before
+		}
+		l.post(ctx, ev)
+	}()
 }
 
 // query runs f on the lane's goroutine.
@@ -152,7 +176,7 @@ func (l *lane) do(ctx context.Context, e worker.Effect) {
 	case worker.Close:
 		l.close(e)
 	case worker.Released:
-		l.s.releasedTask(e.Task)
+		l.released(e.Task)
 	case worker.Halted:
 		l.s.halted(e.Task, e.Err)
 	case worker.Reset:
@@ -172,17 +196,41 @@ func (l *lane) begin(ctx context.Context, id task.ID, f func(context.Context)) {
 	l.s.services.Go(func() { f(ctx) })
 }
 
+// close ends what runs for a task and releases its spaces. That may take long
+// where the store is remote, and the other tasks go on meanwhile.
 func (l *lane) close(e worker.Close) {
 	if cancel := l.opens[e.Task]; cancel != nil {
 		cancel()
 		delete(l.opens, e.Task)
 	}
-	for _, name := range e.Stores {
-		sp := spaceOf(name, e.Task)
-		if err := l.s.cfg.Store.Release(sp, e.Generation); err != nil {
-			l.log.Warn("releasing a space failed", "space", sp.String(), "error", err)
-		}
+	if len(e.Stores) == 0 {
+		return
 	}
+	done := make(chan struct{})
+	l.leaving[e.Task] = done
+	l.s.services.Go(func() {
+		defer close(done)
+		for _, name := range e.Stores {
+			sp := spaceOf(name, e.Task)
+			if err := l.s.cfg.Store.Release(sp, e.Generation); err != nil {
+				l.log.Warn("releasing a space failed", "space", sp.String(), "error", err)
+			}
+		}
+	})
+}
+
+// released tells who waits for it that a task is gone, spaces and all.
+func (l *lane) released(id task.ID) {
+	done := l.leaving[id]
+	if done == nil {
+		l.s.releasedTask(id)
+		return
+	}
+	delete(l.leaving, id)
+	l.s.services.Go(func() {
+		<-done
+		l.s.releasedTask(id)
+	})
 }
 
 // nowMillis is processing time.

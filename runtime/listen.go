@@ -34,7 +34,7 @@ func (s *session) Assigned(_ int64, parts []record.TopicPartition) {
 	s.assignor.note(ids)
 	for i, l := range s.lanes {
 		if len(byLane[i]) > 0 {
-			l.post(s.ctx, worker.Assign{Generation: gen, Tasks: byLane[i]})
+			l.tell(s.ctx, worker.Assign{Generation: gen, Tasks: byLane[i]})
 		}
 	}
 }
@@ -93,7 +93,7 @@ func (s *session) giveUp(ctx context.Context, ids []task.ID) {
 	s.mu.Unlock()
 	for _, l := range s.lanes {
 		if len(byLane[l]) > 0 {
-			l.post(ctx, worker.Revoke{Tasks: byLane[l]})
+			l.tell(s.ctx, worker.Revoke{Tasks: byLane[l]})
 		}
 	}
 	var late []task.ID
@@ -117,7 +117,7 @@ func (s *session) giveUp(ctx context.Context, ids []task.ID) {
 	if len(late) > 0 {
 		s.log.Warn("the time for giving tasks up is over; what they had not committed will be done again by their next owner", "tasks", fmt.Sprint(late))
 		for _, l := range s.lanes {
-			l.post(s.ctx, worker.Expire{Tasks: late})
+			l.tell(s.ctx, worker.Expire{Tasks: late})
 		}
 	}
 	s.left(ids)
@@ -134,7 +134,7 @@ func (s *session) Lost(parts []record.TopicPartition) {
 	}
 	s.mu.Unlock()
 	for _, l := range s.lanes {
-		l.post(s.ctx, worker.Lost{Tasks: ids})
+		l.tell(s.ctx, worker.Lost{Tasks: ids})
 	}
 	s.left(ids)
 }

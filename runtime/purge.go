@@ -43,6 +43,15 @@ func (p *purger) consumed(r *worker.Round) {
 	}
 }
 
+// again notes offsets whose deletion failed, unless newer ones are known.
+func (p *purger) again(before map[record.TopicPartition]int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for tp, at := range before {
+		p.before[tp] = max(p.before[tp], at)
+	}
+}
+
 func (p *purger) run(ctx context.Context) {
 	if len(p.internal) == 0 {
 		return
@@ -63,6 +72,7 @@ func (p *purger) run(ctx context.Context) {
 			continue
 		}
 		if err := p.cfg.Transport.DeleteRecords(ctx, before); err != nil && ctx.Err() == nil {
+			p.again(before)
 			p.cfg.Logger.Warn("deleting consumed repartition records failed; trying again later", "error", err)
 		}
 	}

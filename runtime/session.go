@@ -164,13 +164,26 @@ func (s *session) leave(ctx context.Context) {
 	}
 }
 
-// close ends all goroutines and connections of the session.
-func (s *session) close() {
+// close ends all goroutines and connections of the session. It waits for user
+// code and for the store, but not for ever: then it fails.
+func (s *session) close() error {
 	s.cancel()
-	s.services.Wait()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.services.Wait()
+	}()
+	late := time.NewTimer(closePatience)
+	defer late.Stop()
+	select {
+	case <-done:
+	case <-late.C:
+		return fmt.Errorf("an agent or the store did not return within %s of being told to stop: let agents return when their context ends", closePatience)
+	}
 	for _, p := range s.producers {
 		p.Close()
 	}
+	return nil
 }
 
 // rejoin ends the session from within.
@@ -197,8 +210,12 @@ func (s *session) releasedTask(id task.ID) {
 	delete(s.waiting, id)
 }
 
-// shutdownPatience is what leaving may take beyond draining.
-const shutdownPatience = 5 * time.Second
+// What leaving may take beyond draining, and then the end of user code and of
+// calls of the store.
+const (
+	shutdownPatience = 5 * time.Second
+	closePatience    = 20 * time.Second
+)
 
 // tasksOf groups partitions into tasks.
 func (s *session) tasksOf(parts []record.TopicPartition) []task.ID {

@@ -30,7 +30,8 @@ func New(cfg Config) (*Worker, error) {
 }
 
 // Run runs the application until ctx ends, then drains, commits and leaves
-// the group, for at most ShutdownTimeout, and returns nil. While brokers are
+// the group, for at most ShutdownTimeout, and returns nil; or an error when an
+// agent or the store does not come back after that. While brokers are
 // away it waits and goes on by itself. It returns an error only for what
 // waiting cannot mend: topics that do not fit the application, or a store
 // that cannot be opened.
@@ -83,11 +84,15 @@ func quiet(ctx context.Context, err error) error {
 	return err
 }
 
-func (w *Worker) runSession(ctx context.Context, s *session) error {
+func (w *Worker) runSession(ctx context.Context, s *session) (err error) {
 	w.mu.Lock()
 	w.session = s
 	w.mu.Unlock()
-	defer s.close()
+	defer func() {
+		if stuck := s.close(); stuck != nil {
+			err = stuck
+		}
+	}()
 	if err := s.start(ctx); err != nil {
 		if errors.Is(err, ErrFenced) {
 			return fmt.Errorf("%w: %w", errRejoin, err)

@@ -71,7 +71,7 @@ type answers struct {
 
 func (a *answers) text(name string) string { return strings.TrimSpace(a.settings[name]) }
 
-func (a *answers) bad(name, format string, args ...any) {
+func (a *answers) badf(name, format string, args ...any) {
 	env := "WEIR_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 	a.wrong = append(a.wrong, fmt.Errorf("--%s (%s): "+format, append([]any{name, env}, args...)...))
 }
@@ -79,7 +79,7 @@ func (a *answers) bad(name, format string, args ...any) {
 func (a *answers) need(name, what string) string {
 	v := a.text(name)
 	if v == "" {
-		a.bad(name, "is not set: %s", what)
+		a.badf(name, "is not set: %s", what)
 	}
 	return v
 }
@@ -91,7 +91,7 @@ func (a *answers) duration(name string) time.Duration {
 	}
 	d, err := time.ParseDuration(v)
 	if err != nil || d < 0 {
-		a.bad(name, "%q is no duration: write 500ms, 30s or 2m", v)
+		a.badf(name, "%q is no duration: write 500ms, 30s or 2m", v)
 	}
 	return d
 }
@@ -103,7 +103,7 @@ func (a *answers) number(name string) int {
 	}
 	n, err := strconv.Atoi(v)
 	if err != nil || n < 0 {
-		a.bad(name, "%q is no number from 0 on", v)
+		a.badf(name, "%q is no number from 0 on", v)
 	}
 	return n
 }
@@ -112,7 +112,7 @@ func (a *answers) number(name string) int {
 func (a *answers) tls() *tls.Config {
 	on, err := strconv.ParseBool(cmp.Or(a.text("aerospike-tls"), "false"))
 	if err != nil {
-		a.bad("aerospike-tls", "%q is neither true nor false", a.text("aerospike-tls"))
+		a.badf("aerospike-tls", "%q is neither true nor false", a.text("aerospike-tls"))
 	}
 	ca, cert, key, name := a.text("aerospike-tls-ca"), a.text("aerospike-tls-cert"), a.text("aerospike-tls-key"), a.text("aerospike-tls-name")
 	if !on && ca == "" && cert == "" && key == "" && name == "" {
@@ -120,16 +120,16 @@ func (a *answers) tls() *tls.Config {
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: name}
 	if ca != "" {
-		pem, err := os.ReadFile(ca) //nolint:gosec // the file is the operator's setting
+		pem, err := os.ReadFile(ca)
 		c.RootCAs = x509.NewCertPool()
 		if err != nil || !c.RootCAs.AppendCertsFromPEM(pem) {
-			a.bad("aerospike-tls-ca", "%s holds no certificates in PEM that can be read (%v)", ca, err)
+			a.badf("aerospike-tls-ca", "%s holds no certificates in PEM that can be read (%v)", ca, err)
 		}
 	}
 	if cert != "" || key != "" {
 		pair, err := tls.LoadX509KeyPair(cert, key)
 		if err != nil {
-			a.bad("aerospike-tls-cert", "the certificate and its key, --aerospike-tls-key, cannot be read: %v", err)
+			a.badf("aerospike-tls-cert", "the certificate and its key, --aerospike-tls-key, cannot be read: %v", err)
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}
