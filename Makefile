@@ -13,6 +13,8 @@ CHECKS  ?= 10000
 BUDGET  ?= 200
 HUNTS   ?= 5
 MUTANTS ?=
+SEEDS   ?=
+JOBS    ?=
 FOR     ?= 10m
 # The image that make integration starts where no brokers or jars are named.
 WEIR_KAFKA_IMAGE ?= apache/kafka:4.3.1
@@ -27,6 +29,8 @@ GO   ?= go
 BIN  := $(CURDIR)/bin
 LINT := $(BIN)/golangci-lint-$(GOLANGCI_LINT_VERSION)
 
+REGRESSIONS := $(wildcard sim/testdata/regressions/*.json)
+
 # Modules that need what this machine may not have are left out, and .ci/run
 # says so.
 HAVE_ROCKSDB := $(shell printf '\#include <rocksdb/c.h>\n' | $${CC:-cc} -E - >/dev/null 2>&1 && echo yes)
@@ -40,6 +44,8 @@ all_of = $(foreach d,$(wildcard $(1)),./$(d)/...)
 flag = $(if $(2),--$(1) $(2))
 # gotest runs tests with the race detector: $(call gotest,arguments).
 gotest = $(GO) test -race $(if $(COUNTS),-json) $(1) $(if $(COUNTS),| $(GO) run ./tools/testcount -to $(COUNTS))
+# seeds runs a test of the simulated cluster: $(call seeds,test,flags).
+seeds = $(BIN)/weir sim run ./sim/cluster/hunt --run '^$(1)$$' --quiet --check 10 $(call flag,jobs,$(JOBS)) $(2)$(if $(COUNTS), && echo "count 1 0 0" >>$(COUNTS))
 # need stops with a message when there are no packages to test.
 need = $(if $(strip $(1)),,$(error no packages for this target))
 
@@ -58,9 +64,12 @@ demo: ## run the flights example against a development broker and verify it (KIL
 test: ## test all modules with the race detector
 	$(call gotest,$(addsuffix /...,$(modules)))
 
-sim: ## run the simulator's property tests with many cases (CHECKS, SEED)
+sim: ## simulate: property tests (CHECKS), runs that once failed, fresh seeds of the cluster, each tenth twice (SEEDS or FOR, SEED, JOBS)
 	$(call need,$(wildcard sim))
 	$(call gotest,-count=1 -timeout 30m ./sim -rapid.checks=$(CHECKS) $(if $(SEED),-rapid.seed=$(SEED)))
+	@$(GO) build -o $(BIN)/weir ./tools/weir
+	$(call seeds,TestRegression,--seed 1 --seeds $(words $(REGRESSIONS) $(REGRESSIONS) $(REGRESSIONS)))
+	$(call seeds,TestSeed,$(call flag,seed,$(SEED)) $(if $(filter command environment,$(firstword $(origin FOR))),--for $(FOR) --seeds $(or $(SEEDS),1000000),--seeds $(or $(SEEDS),200)))
 
 zoo: ## hunt known bugs in the simulator (MUTANTS: all, HUNTS for each, BUDGET of seeds for a hunt, SEED)
 	@$(GO) build -o $(BIN)/weir ./tools/weir

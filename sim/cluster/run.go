@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -56,7 +57,7 @@ func run(t testing.TB, cfg Config) *Result {
 		w.plan = fault.Draw(w.rng, w.space())
 	}
 	w.plan = keep(t, w.plan)
-	w.trace.add("seed %d", cfg.Seed)
+	w.trace.add("seed %d %s", cfg.Seed, w.knobs)
 	for _, f := range w.plan {
 		w.trace.add("plan %s", f)
 	}
@@ -197,23 +198,26 @@ func (w *world) end() {
 	})
 }
 
-// load sends the workload, spread over the time of the faults.
+// meanBurst is how many records come at once, on average.
+const meanBurst = 20
+
+// load sends the workload, in bursts spread over the time of the faults.
 func (w *world) load() {
 	if w.cfg.Load == nil {
 		return
 	}
-	// Small workloads are spread over the time as well.
-	burst := min(max(w.cfg.Records/30, 1), 20)
+	shape := rand.New(rand.NewPCG(w.cfg.Seed, 0xb0257))
 	rng := rand.New(rand.NewPCG(w.cfg.Seed, 0x10ad))
-	var batch []Input
-	for i := range w.cfg.Records {
-		batch = append(batch, w.cfg.Load(rng, i))
-		if len(batch) < burst && i < w.cfg.Records-1 {
-			continue
+	// Small workloads are spread over the time as well.
+	mean := min(max(w.cfg.Records/15, 1), meanBurst)
+	for i := 0; i < w.cfg.Records; {
+		batch := make([]Input, min(1+shape.IntN(2*mean), w.cfg.Records-i))
+		for j := range batch {
+			batch[j] = w.cfg.Load(rng, i+j)
 		}
+		i += len(batch)
 		w.send(batch)
-		batch = nil
-		sleep(w.cfg.Duration * time.Duration(burst) / time.Duration(w.cfg.Records))
+		sleep(w.cfg.Duration * time.Duration(len(batch)) / time.Duration(w.cfg.Records))
 	}
 }
 
@@ -272,6 +276,9 @@ func (w *world) explain(vs []check.Violation) {
 		fmt.Println("  " + v.String())
 	}
 	fmt.Printf("plan:\n%s\n", w.plan)
+	if b, err := json.Marshal(w.plan); err == nil {
+		fmt.Printf("plan as data: %s\n", b)
+	}
 	fmt.Println("faults and notes:")
 	for i := range w.h.Events {
 		if e := &w.h.Events[i]; e.Kind == check.Fault || e.Kind == check.Crashed || e.Kind == check.Stopped || e.Kind == check.Started || e.Kind == check.Healed || e.Kind == check.Caught {

@@ -88,7 +88,7 @@ func newWorld(t testing.TB, cfg Config) *world {
 		rng:      rand.New(rand.NewPCG(cfg.Seed, 0x3e14)),
 		injected: make(map[fault.Kind]int), points: make(map[string]int),
 	}
-	w.knobs = drawKnobs(w.rng)
+	w.knobs = drawKnobs(rand.New(rand.NewPCG(cfg.Seed, 0x5e77)))
 	top, err := cfg.App().Build()
 	if err != nil {
 		t.Fatal(err)
