@@ -431,6 +431,24 @@ func TestLateWritesOfAZombie(t *testing.T) {
 	}
 }
 
+// TestExpiredDeletions: a store that was away may hold what was deleted
+// meanwhile, and neither the key nor its deletion are in the log any more. One
+// that has read all of the log may not.
+func TestExpiredDeletions(t *testing.T) {
+	t.Parallel()
+	away := func(position int64) *build {
+		b := begin().round("w", 1, 0, rec(log0, "b", "1"))
+		b.decide(b.send("w", 2, 0, Record{TP: log0, Key: []byte("a")}), "committed")
+		return b.add(Event{Kind: Compacted}).store(Opened, "w", position, "b", "1", "a", "old").logIs(log0, 3, 3)
+	}
+	if vs := One("S6", &away(2).h, subject); len(vs) > 0 {
+		t.Errorf("a store that is behind was rejected: %v", vs)
+	}
+	if vs := One("S6", &away(3).h, subject); len(vs) == 0 {
+		t.Error("a store that has read all was accepted")
+	}
+}
+
 func TestHistoriesSurviveWriting(t *testing.T) {
 	t.Parallel()
 	b := two().log(log0, 3, "a", "").round("w", 1, 5, rec(out0, "a", "1")).store(Held, "w", 1, "a", "1").group("Stable", map[string][]TP{"w": {in0}})

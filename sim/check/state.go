@@ -41,6 +41,36 @@ func folded(log []*Record, to int64, compacted bool) (f fold, unsure map[string]
 	return f, unsure
 }
 
+// deleted returns the keys of each partition for which a deletion was sent,
+// where compaction may have removed it.
+func (h *History) deleted(compacted bool) map[TP]map[string]bool {
+	m := make(map[TP]map[string]bool)
+	if !compacted {
+		return m
+	}
+	for _, e := range h.of(Sent) {
+		for _, r := range e.Records {
+			if r.Value != nil {
+				continue
+			}
+			if m[r.TP] == nil {
+				m[r.TP] = make(map[string]bool)
+			}
+			m[r.TP][string(r.Key)] = true
+		}
+	}
+	return m
+}
+
+// stables returns the last stable offset of each partition.
+func (h *History) stables() map[TP]int64 {
+	m := make(map[TP]int64)
+	for _, e := range h.of(LogIs) {
+		m[TP{Topic: e.Topic, Partition: e.Partition}] = e.Stable
+	}
+	return m
+}
+
 // compare compares what a store holds with the fold of its changelog. missing
 // is called for each entry that is wrong or absent, kept for each that should
 // have been deleted.
@@ -49,12 +79,15 @@ func (h *History) compare(s Subject, missing func(e *Event, what string), kept f
 	logs := h.logs()
 	compacted := len(h.of(Compacted)) > 0
 	doubtful := h.doubtful(s)
+	deleted, ends := h.deleted(compacted), h.stables()
 	for _, e := range h.of(Opened, Held) {
 		topic, ok := changelogs[e.Table]
 		if !ok || e.Position == nil {
 			continue
 		}
-		f, unsure := folded(logs[TP{Topic: topic, Partition: e.Partition}], e.Position.Changelog, compacted)
+		tp := TP{Topic: topic, Partition: e.Partition}
+		f, unsure := folded(logs[tp], e.Position.Changelog, compacted)
+		behind := e.Position.Changelog < ends[tp]
 		for k, r := range f {
 			unsure[k] = unsure[k] || doubtful[r.Round]
 		}
@@ -65,6 +98,8 @@ func (h *History) compare(s Subject, missing func(e *Event, what string), kept f
 			r := f[k]
 			switch {
 			case unsure[k]:
+			case r == nil && behind && deleted[tp][k]:
+				// A deletion that it had not seen, and that is gone itself.
 			case r == nil:
 				missing(e, fmt.Sprintf("holds key %q, which the changelog does not have before %d", k, e.Position.Changelog))
 			case r.Value == nil:
@@ -100,10 +135,7 @@ func deletedStays(h *History, s Subject) (bad []string) {
 // positionCommitted is S7.
 func positionCommitted(h *History, _ Subject) (bad []string) {
 	changelogs := h.changelogs()
-	stable := make(map[TP]int64)
-	for _, e := range h.of(LogIs) {
-		stable[TP{Topic: e.Topic, Partition: e.Partition}] = e.Stable
-	}
+	stable := h.stables()
 	for _, e := range h.of(Opened, Held) {
 		topic, ok := changelogs[e.Table]
 		if !ok || e.Position == nil {

@@ -61,6 +61,9 @@ type Config struct {
 	// Panics, when set, is how many times user code shall panic: faults add
 	// to it, the application takes from it.
 	Panics *atomic.Int64
+	// Stalls, when set, is for how many nanoseconds user code shall wait:
+	// faults set it, the application takes it once.
+	Stalls *atomic.Int64
 	// Change, when set, changes the configuration of each worker.
 	Change func(c *runtime.Config)
 }

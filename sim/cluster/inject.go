@@ -81,7 +81,7 @@ func (w *world) inject(f fault.Fault) {
 	switch f.Kind {
 	case fault.CrashPoint, fault.CrashRestore:
 		w.armPoint(n, f)
-	case fault.Crash, fault.CrashEmpty, fault.PowerLoss, fault.FlipBit:
+	case fault.Crash, fault.CrashEmpty, fault.PowerLoss, fault.FlipBit, fault.Tombstones:
 		w.kill(n, f)
 	case fault.Fleet:
 		for _, n := range w.nodes {
@@ -94,11 +94,21 @@ func (w *world) inject(f fault.Fault) {
 			w.counted(f.Kind)
 			w.cfg.Panics.Add(int64(1 + f.N))
 		}
+	case fault.SlowCode:
+		if w.cfg.Stalls != nil {
+			w.counted(f.Kind)
+			w.cfg.Stalls.Store(int64(f.For))
+		}
 	case fault.Restart, fault.Flap, fault.Join:
 		go w.restart(n, f)
+	case fault.Upgrade:
+		w.counted(f.Kind)
+		go w.upgrade(f)
+	case fault.StopCutOff:
+		go w.stopCutOff(n, f)
 	case fault.CrashRequest, fault.LoseRequest, fault.LoseResponse, fault.CutFrame, fault.Late, fault.TxnTimeout:
 		w.setTrap(n, f)
-	case fault.OneWay, fault.Partition, fault.Clog, fault.Slow, fault.Reset, fault.HalfOpen:
+	case fault.OneWay, fault.Partition, fault.Clog, fault.Jumble, fault.Slow, fault.Reset, fault.HalfOpen:
 		w.disturb(n, f)
 	case fault.MoveLeader, fault.MoveCoordinate, fault.PartialProduce, fault.BrokerError, fault.AfterApply, fault.Compact, fault.Denied:
 		w.trouble(f)
@@ -121,9 +131,19 @@ func (w *world) kill(n *node, f fault.Fault) {
 		for range 1 + f.N {
 			n.disk.FlipBit()
 		}
+	case fault.Tombstones:
+		// What the worker missed is gone from the log when it is back.
+		w.after(f.For, func() { w.compact(); n.start() })
+		return
 	default:
 	}
 	w.after(f.For, n.start)
+}
+
+// compact makes the brokers compact their logs now.
+func (w *world) compact() {
+	w.h.Add(check.Event{Kind: check.Compacted})
+	w.fake.Compact()
 }
 
 // armPoint makes a node crash when it reaches a crash point.
@@ -204,6 +224,45 @@ func (w *world) restart(n *node, f fault.Fault) {
 	}
 }
 
+// upgrade stops one worker after the other and starts it with other settings,
+// so that for a while old and new ones are in the group.
+func (w *world) upgrade(f fault.Fault) {
+	for _, n := range w.nodes {
+		w.mu.Lock()
+		over := w.healed
+		n.upgraded = true
+		w.mu.Unlock()
+		if over {
+			return
+		}
+		n.shutdown(stopTimeout + 10*time.Second)
+		n.start()
+		sleep(f.For / 2)
+	}
+}
+
+// stopCutOff stops a worker that reaches no broker meanwhile: it can neither
+// commit nor leave, and has to end all the same.
+func (w *world) stopCutOff(n *node, f fault.Fault) {
+	p := n.current()
+	if p == nil {
+		return
+	}
+	w.counted(f.Kind)
+	for _, b := range w.brokers() {
+		w.net.Hold(p.host, b)
+		w.net.Hold(b, p.host)
+		w.after(stopTimeout+5*time.Second+f.For, func() { w.net.Release(p.host, b); w.net.Release(b, p.host) })
+	}
+	n.shutdown(stopTimeout + 10*time.Second)
+	w.mu.Lock()
+	over := w.healed
+	w.mu.Unlock()
+	if !over {
+		n.start()
+	}
+}
+
 // setTrap waits for a request of the node, whatever its life.
 func (w *world) setTrap(n *node, f fault.Fault) {
 	tr := &trap{f: f, key: keyOf(f.What), host: n.is, skip: f.N * 2}
@@ -272,6 +331,9 @@ func (w *world) disturb(n *node, f fault.Fault) {
 			d := min(f.For, 2*time.Second)
 			w.net.Hold(p.host, b)
 			w.after(d, func() { w.net.Release(p.host, b) })
+		case fault.Jumble:
+			w.net.Hold(p.host, b)
+			w.after(min(f.For, 3*time.Second), func() { w.net.Jumble(p.host, b, time.Second) })
 		case fault.Slow:
 			d := time.Duration(1+f.N) * 150 * time.Millisecond
 			w.net.Slow(p.host, b, d)
@@ -301,8 +363,7 @@ func (w *world) trouble(f fault.Fault) {
 	case fault.MoveCoordinate:
 		w.fake.RehashCoordinators()
 	case fault.Compact:
-		w.h.Add(check.Event{Kind: check.Compacted})
-		w.fake.Compact()
+		w.compact()
 	case fault.PartialProduce:
 		errs := []*kerr.Error{kerr.NotLeaderForPartition, kerr.KafkaStorageError, kerr.NotEnoughReplicas, kerr.RequestTimedOut}
 		w.refuse(f, kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Partitions: []int32{int32(f.N)}, Err: errs[(f.Node+f.Broker)%len(errs)], Count: 1 + f.N})

@@ -26,7 +26,9 @@ type node struct {
 	// wanted says that a worker should be running; the supervisor starts one
 	// that ended by itself again.
 	wanted bool
-	armed  string // where the next life crashes
+	// upgraded says that its next life has the settings of the next version.
+	upgraded bool
+	armed    string // where the next life crashes
 }
 
 // A process is one life of a worker.
@@ -54,11 +56,11 @@ func (n *node) is(host string) bool { return strings.HasPrefix(host, n.name+".")
 func (n *node) start() {
 	w := n.w
 	w.mu.Lock()
+	n.wanted = true
 	if n.cur != nil {
 		w.mu.Unlock()
 		return
 	}
-	n.wanted = true
 	n.lives++
 	p := &process{n: n, host: fmt.Sprintf("%s.%d", n.name, n.lives), ended: make(chan error, 1)}
 	p.ctx, p.stop = context.WithCancel(context.Background())
@@ -106,6 +108,12 @@ func (p *process) main() (err error) {
 	if err != nil {
 		return err
 	}
+	w.mu.Lock()
+	knobs := w.knobs
+	if p.n.upgraded {
+		knobs = knobs.upgraded()
+	}
+	w.mu.Unlock()
 	p.n.disk.SetGate(func() { w.net.Gate(p.host) })
 	disk, err := simdisk.Open(p.n.disk)
 	if err != nil {
@@ -115,7 +123,7 @@ func (p *process) main() (err error) {
 	log := slog.New(&tail{w: w, name: p.host, level: logLevel(), lines: p.n.log})
 	tr, err := kafka.New(kafka.Config{
 		Brokers: w.brokers(), ClientID: p.host, Dialer: w.net.Dialer(p.host), Logger: log,
-		TransactionTimeout: txnTimeout, RequestTimeout: reqTimeout, FetchWait: w.knobs.fetchWait,
+		TransactionTimeout: txnTimeout, RequestTimeout: reqTimeout, FetchWait: knobs.fetchWait,
 	})
 	if err != nil {
 		return err
@@ -124,7 +132,7 @@ func (p *process) main() (err error) {
 	p.store = check.Store(disk, p.host, w.h)
 	cfg := runtime.Config{
 		Topology: top, Transport: check.Transport(tr, p.host, w.h), Store: p.store, Instance: p.n.name,
-		Guarantee: w.cfg.Guarantee, Lanes: w.knobs.lanes, CommitInterval: w.knobs.commit, Static: w.knobs.static, CommitTimeout: commitTimeout,
+		Guarantee: w.cfg.Guarantee, Lanes: knobs.lanes, CommitInterval: knobs.commit, Static: knobs.static, CommitTimeout: commitTimeout,
 		Session: session, Heartbeat: heartbeat, Rebalance: rebalance, RevokeBudget: rebalance / 3,
 		ShutdownTimeout: stopTimeout, MemoryBytes: 16 << 20, PurgeInterval: 10 * time.Second,
 		Logger: log, OnRestore: check.Restores(p.host, w.h),

@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"math/rand/v2"
 	goruntime "runtime"
+	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/weirstream/weir/core/topology"
 	"github.com/weirstream/weir/sim/check"
@@ -39,10 +42,18 @@ type knobs struct {
 	lanes             int
 	commit, fetchWait time.Duration
 	static            bool
+	// tombstones is how long brokers keep deletions.
+	tombstones time.Duration
+}
+
+// upgraded are the settings of the version after.
+func (k knobs) upgraded() knobs {
+	k.lanes, k.commit = 3-k.lanes, 500*time.Millisecond
+	return k
 }
 
 func (k knobs) String() string {
-	return fmt.Sprintf("lanes=%d commit=%s fetch-wait=%s static=%t", k.lanes, k.commit, k.fetchWait, k.static)
+	return fmt.Sprintf("lanes=%d commit=%s fetch-wait=%s static=%t tombstones=%s", k.lanes, k.commit, k.fetchWait, k.static, k.tombstones)
 }
 
 func drawKnobs(rng *rand.Rand) knobs {
@@ -51,6 +62,8 @@ func drawKnobs(rng *rand.Rand) knobs {
 		commit:    []time.Duration{100 * time.Millisecond, 300 * time.Millisecond, time.Second}[rng.IntN(3)],
 		fetchWait: []time.Duration{250 * time.Millisecond, time.Second, 2 * time.Second}[rng.IntN(3)],
 		static:    rng.IntN(4) == 0,
+
+		tombstones: []time.Duration{24 * time.Hour, 10 * time.Second, 2 * time.Second}[rng.IntN(3)],
 	}
 }
 
@@ -126,6 +139,11 @@ func (w *world) startBrokers() error {
 		return err
 	}
 	w.fake = fake
+	fake.ControlKey(int16(kmsg.CreateTopics), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		fake.KeepControl()
+		w.setRetention(r)
+		return nil, nil, false
+	})
 	for _, name := range sortedKeys(w.top.Topics) {
 		if w.top.Topics[name].Kind != topology.External {
 			continue
@@ -139,6 +157,23 @@ func (w *world) startBrokers() error {
 		}
 	}
 	return nil
+}
+
+// setRetention gives new topics the brokers' time for deletions: kfake has no
+// default of its own that could be set.
+func (w *world) setRetention(r kmsg.Request) {
+	req, ok := r.(*kmsg.CreateTopicsRequest)
+	if !ok {
+		return
+	}
+	const name = "delete.retention.ms"
+	ms := strconv.FormatInt(w.knobs.tombstones.Milliseconds(), 10)
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		if !slices.ContainsFunc(t.Configs, func(c kmsg.CreateTopicsRequestTopicConfig) bool { return c.Name == name }) {
+			t.Configs = append(t.Configs, kmsg.CreateTopicsRequestTopicConfig{Name: name, Value: &ms})
+		}
+	}
 }
 
 // client is a Kafka client of the test itself, on a host without faults.

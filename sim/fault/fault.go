@@ -27,15 +27,19 @@ const (
 	Crash          Kind = "F6-crash"
 	CrashEmpty     Kind = "F7-crash-empty-disk"
 	Pause          Kind = "F3-pause"
+	SlowCode       Kind = "F4-slow-user-code"
 	Fleet          Kind = "F5-fleet"
 	Panic          Kind = "F9-panic"
 	Restart        Kind = "F8-restart"
+	Upgrade        Kind = "F8-rolling-upgrade"
+	StopCutOff     Kind = "F10-stop-cut-off"
 	LoseRequest    Kind = "F11-request-lost"
 	LoseResponse   Kind = "F12-response-lost"
 	Late           Kind = "F15-delay-past-timeout"
 	OneWay         Kind = "F16-one-way-partition"
 	Partition      Kind = "F16-partition"
 	Clog           Kind = "F17-clog"
+	Jumble         Kind = "F17-clog-random-order"
 	Slow           Kind = "F15-slow-link"
 	CutFrame       Kind = "F18-cut-in-mid-frame"
 	Reset          Kind = "F18-reset"
@@ -47,6 +51,7 @@ const (
 	AfterApply     Kind = "F12-timeout-after-apply"
 	TxnTimeout     Kind = "F25-transaction-timeout"
 	Compact        Kind = "F26-compaction"
+	Tombstones     Kind = "F27-tombstones-expire"
 	Denied         Kind = "F29-authorization"
 	Join           Kind = "F30-join-and-leave"
 	Flap           Kind = "F33-flapping"
@@ -60,9 +65,9 @@ const (
 // Kinds lists all kinds.
 func Kinds() []Kind {
 	return []Kind{
-		CrashPoint, CrashRequest, CrashRestore, Crash, CrashEmpty, Pause, Fleet, Panic, Restart,
-		LoseRequest, LoseResponse, Late, OneWay, Partition, Clog, Slow, CutFrame, Reset, HalfOpen,
-		MoveLeader, MoveCoordinate, PartialProduce, BrokerError, AfterApply, TxnTimeout, Compact, Denied,
+		CrashPoint, CrashRequest, CrashRestore, Crash, CrashEmpty, Pause, SlowCode, Fleet, Panic, Restart, Upgrade, StopCutOff,
+		LoseRequest, LoseResponse, Late, OneWay, Partition, Clog, Jumble, Slow, CutFrame, Reset, HalfOpen,
+		MoveLeader, MoveCoordinate, PartialProduce, BrokerError, AfterApply, TxnTimeout, Compact, Tombstones, Denied,
 		Join, Flap, PowerLoss, FlipBit, DiskFull, SyncError, SlowDisk,
 	}
 }
@@ -184,7 +189,7 @@ func (s Space) draw(rng *rand.Rand, k Kind) Fault {
 		f.What = pick(s.Restoring)
 	case CrashRequest, LoseRequest, LoseResponse, CutFrame, BrokerError, AfterApply, Late:
 		f.What = pick(s.Requests)
-	case Pause, TxnTimeout:
+	case Pause, TxnTimeout, SlowCode, Tombstones:
 		f.For = ms(time.Duration(float64(max(s.TxnTimeout, s.Session)) * (0.5 + 1.5*rng.Float64())))
 	default:
 	}

@@ -1,8 +1,11 @@
 package fault
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -45,11 +48,39 @@ func TestPlansFollowFromTheSeed(t *testing.T) {
 
 func TestKeep(t *testing.T) {
 	t.Parallel()
-	p := draw(3)
-	if len(p) < 3 {
-		t.Fatalf("the plan has %d faults only", len(p))
+	var p Plan
+	for seed := uint64(1); len(p) < 3; seed++ {
+		p = draw(seed)
 	}
 	if k := p.Keep([]int{0, 2}); len(k) != 2 || k[0] != p[0] || k[1] != p[2] {
 		t.Errorf("kept %v of %v", k, p)
+	}
+}
+
+func TestTableIsWhole(t *testing.T) {
+	t.Parallel()
+	rows := Table()
+	covered := make(map[Kind]bool)
+	for i, r := range rows {
+		if r.Number != i+1 || r.What == "" || len(r.Tiers) == 0 {
+			t.Errorf("row %d is %+v", i+1, r)
+		}
+		for _, k := range r.Kinds {
+			covered[k] = true
+			if !strings.HasPrefix(string(k), fmt.Sprintf("F%d-", r.Number)) {
+				t.Errorf("%s stands in row F%d", k, r.Number)
+			}
+		}
+		if slices.Contains(r.Tiers, Cluster) && len(r.Kinds) == 0 && r.By == "" {
+			t.Errorf("F%d is said to be covered by the cluster tier, but by nothing", r.Number)
+		}
+	}
+	if len(rows) != 40 {
+		t.Errorf("%d rows, want 40", len(rows))
+	}
+	for _, k := range Kinds() {
+		if !covered[k] {
+			t.Errorf("%s is in no row", k)
+		}
 	}
 }

@@ -20,6 +20,32 @@ func (n *Network) Release(from, to string) {
 	n.stir()
 }
 
+// Jumble ends a Hold, too, but what was held arrives within spread, each
+// connection at a moment of its own: the order within a connection is kept,
+// that across connections is not.
+func (n *Network) Jumble(from, to string, spread time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.link(from, to).held = false
+	for _, c := range n.conns {
+		if c.host != from || c.peer != to || len(c.out.segments) == 0 {
+			continue
+		}
+		at := time.Now().Add(time.Duration(c.out.rng.Int64N(int64(spread))))
+		for i := range c.out.segments {
+			s := &c.out.segments[i]
+			if s.at.Before(at) {
+				s.at = at
+			}
+		}
+		if c.out.last.Before(at) {
+			c.out.last = at
+		}
+	}
+	n.cfg.Trace("jumble %s %s", from, to)
+	n.stir()
+}
+
 // Slow adds a delay to everything that from sends to to; zero ends it.
 func (n *Network) Slow(from, to string, d time.Duration) {
 	n.mu.Lock()

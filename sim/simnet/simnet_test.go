@@ -141,6 +141,48 @@ func TestResetAndHalfOpen(t *testing.T) {
 	})
 }
 
+func TestJumble(t *testing.T) {
+	t.Parallel()
+	orders := make(map[string]bool)
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			n := New(Config{Seed: seed})
+			ln, err := n.Listen("tcp", server)
+			if err != nil {
+				t.Fatal(err)
+			}
+			names := []string{"x", "y", "z"}
+			clients := make(map[string]net.Conn)
+			order := make(chan string, len(names))
+			for _, name := range names {
+				if clients[name], err = n.Dialer("a")(t.Context(), "tcp", server); err != nil {
+					t.Fatal(err)
+				}
+				far, err := ln.Accept()
+				if err != nil {
+					t.Fatal(err)
+				}
+				go func() {
+					if got := read(t, far, 4); got != name+"1"+name+"2" {
+						t.Errorf("read %q: a connection keeps order", got)
+					}
+					order <- name
+				}()
+			}
+			n.Hold("a", server)
+			for _, name := range names {
+				write(t, clients[name], name+"1")
+				write(t, clients[name], name+"2")
+			}
+			n.Jumble("a", server, time.Second)
+			orders[<-order+<-order+<-order] = true
+		})
+	}
+	if len(orders) < 3 {
+		t.Errorf("20 seeds gave these orders only: %v", orders)
+	}
+}
+
 func TestTapCutsInMidFrame(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

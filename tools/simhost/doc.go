@@ -14,7 +14,8 @@
 //   - Goroutines run in an order that the seed decides: the build takes a copy
 //     of some files of the runtime in which a goroutine that becomes runnable is
 //     put at a random place of the run queue (Overlay).
-//   - The file system is the host's, read only, with a fresh /tmp.
+//   - The file system is the host's, read only, with a fresh directory for
+//     temporary files.
 //
 // What happened is summed up in a trace hash: every sleep, yield and draw of
 // randomness, and what the program wrote to /sim/trace. Two runs with the same

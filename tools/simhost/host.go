@@ -118,27 +118,26 @@ func (h *Host) Do(ctx context.Context, r Run) (Result, error) {
 		return Result{}, err
 	}
 	defer func() { _ = os.RemoveAll(tmp) }()
-	for _, d := range []string{"tmp", "sim"} {
-		if err := os.Mkdir(filepath.Join(tmp, d), 0o755); err != nil {
-			return Result{}, err
-		}
-	}
 	simDir := r.SimDir
 	if simDir == "" {
 		simDir = filepath.Join(tmp, "sim")
+	}
+	// Not /tmp: what is tested may be there.
+	if err := os.MkdirAll(filepath.Join(simDir, "tmp"), 0o755); err != nil {
+		return Result{}, err
 	}
 	w := newWorld(r.Seed, r.Deadline)
 	cfg := wazero.NewModuleConfig().WithName("").
 		WithArgs(append([]string{"program"}, r.Args...)...).
 		WithStdout(orDiscard(r.Stdout)).WithStderr(orDiscard(r.Stderr)).
 		WithFSConfig(wazero.NewFSConfig().WithReadOnlyDirMount("/", "/").
-			WithDirMount(filepath.Join(tmp, "tmp"), "/tmp").WithDirMount(simDir, "/sim")).
+			WithDirMount(simDir, "/sim")).
 		WithRandSource(w).
 		WithWalltime(w.walltime, sys.ClockResolution(1)).
 		WithNanotime(w.nanotime, sys.ClockResolution(1)).
 		WithNanosleep(w.nanosleep).
 		WithOsyield(w.yield)
-	for _, kv := range append([]string{"PWD=" + r.Dir, "TMPDIR=/tmp", "HOME=/tmp", "WEIR_SIM=1", fmt.Sprintf("WEIR_SIM_SEED=%d", r.Seed)}, r.Env...) {
+	for _, kv := range append([]string{"PWD=" + r.Dir, "TMPDIR=/sim/tmp", "HOME=/sim/tmp", "WEIR_SIM=1", fmt.Sprintf("WEIR_SIM_SEED=%d", r.Seed)}, r.Env...) {
 		name, value := cut(kv)
 		cfg = cfg.WithEnv(name, value)
 	}

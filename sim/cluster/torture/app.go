@@ -41,12 +41,17 @@ type app struct {
 	*weir.App
 	events *weir.Topic[string, int64]
 	panics *atomic.Int64
+	stalls *atomic.Int64
 }
 
 // New declares the application. Each time user code runs while panics is
 // above zero, it takes one and panics; nil never panics.
-func New(panics *atomic.Int64) *weir.App {
-	a := &app{App: weir.NewApp(Name, weir.OnError(weir.Retry(8, 5*time.Millisecond, 20*time.Millisecond).Then(weir.DeadLetter("dead")))), panics: panics}
+func New(panics *atomic.Int64) *weir.App { return declare(panics, nil) }
+
+// declare is New for user code that also waits, once, for as many nanoseconds
+// as stalls says.
+func declare(panics, stalls *atomic.Int64) *weir.App {
+	a := &app{App: weir.NewApp(Name, weir.OnError(weir.Retry(8, 5*time.Millisecond, 20*time.Millisecond).Then(weir.DeadLetter("dead")))), panics: panics, stalls: stalls}
 	a.events = weir.NewTopic[string, int64](a.App, "events")
 	a.receipts()
 	a.counts()
@@ -79,6 +84,16 @@ func (a *app) maybePanic() {
 	}
 }
 
+// maybeStall is user code that waits for something outside, as it should not.
+func (a *app) maybeStall() {
+	if a.stalls == nil {
+		return
+	}
+	if d := a.stalls.Swap(0); d > 0 {
+		<-time.NewTimer(time.Duration(d)).C
+	}
+}
+
 func (a *app) receipts() {
 	receipts := a.topic("receipts")
 	weir.EachEvent(a.events.Stream(), "receipt", func(ctx weir.Context, e event) error {
@@ -86,6 +101,7 @@ func (a *app) receipts() {
 			return err
 		}
 		a.maybePanic()
+		a.maybeStall()
 		return nil
 	}, weir.Sends(receipts))
 }

@@ -26,6 +26,10 @@ func Load(rng *rand.Rand, i int) cluster.Input {
 		at -= at % 1000
 	case 4:
 		at += rng.Int64N(5_000)
+	case 5:
+		if rng.IntN(10) == 0 {
+			at += 20_000 // drags the stream time along: what follows is late
+		}
 	}
 	in := cluster.Input{Topic: "events", Key: []byte(keyName(k)), Value: encode(int64(i)*1000 + int64(k)*100 + rng.Int64N(100)), Time: at}
 	if rng.IntN(100) == 0 {
@@ -50,14 +54,15 @@ var closing = check.Windows{
 
 // Config is the whole: application, workload and model.
 func Config() cluster.Config {
-	panics := new(atomic.Int64)
+	panics, stalls := new(atomic.Int64), new(atomic.Int64)
 	var dims []cluster.Input
 	for d := range 3 {
 		dims = append(dims, cluster.Input{Topic: "dims", Key: []byte("d" + strconv.Itoa(d)), Value: encode(int64(d)), Time: begin})
 	}
 	return cluster.Config{
-		App:             func() *weir.App { return New(panics) },
+		App:             func() *weir.App { return declare(panics, stalls) },
 		Panics:          panics,
+		Stalls:          stalls,
 		Before:          dims,
 		Load:            Load,
 		Model:           Model,
