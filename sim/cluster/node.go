@@ -132,7 +132,7 @@ func (p *process) main() (err error) {
 	p.store = check.Store(disk, p.host, w.h)
 	cfg := runtime.Config{
 		Topology: top, Transport: check.Transport(tr, p.host, w.h), Store: p.store, Instance: p.n.name,
-		Guarantee: w.cfg.Guarantee, Lanes: knobs.lanes, CommitInterval: knobs.commit, Static: knobs.static, CommitTimeout: commitTimeout,
+		Guarantee: w.cfg.Guarantee, Lanes: knobs.lanes, CommitInterval: knobs.commit, Static: knobs.static, Standbys: knobs.standbys, CommitTimeout: commitTimeout,
 		Session: session, Heartbeat: heartbeat, Rebalance: rebalance, RevokeBudget: rebalance / 3,
 		ShutdownTimeout: stopTimeout, MemoryBytes: 16 << 20, PurgeInterval: 10 * time.Second,
 		Logger: log, OnRestore: check.Restores(p.host, w.h),

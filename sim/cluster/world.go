@@ -42,6 +42,7 @@ type knobs struct {
 	lanes             int
 	commit, fetchWait time.Duration
 	static            bool
+	standbys          int
 	// tombstones is how long brokers keep deletions.
 	tombstones time.Duration
 }
@@ -53,7 +54,7 @@ func (k knobs) upgraded() knobs {
 }
 
 func (k knobs) String() string {
-	return fmt.Sprintf("lanes=%d commit=%s fetch-wait=%s static=%t tombstones=%s", k.lanes, k.commit, k.fetchWait, k.static, k.tombstones)
+	return fmt.Sprintf("lanes=%d commit=%s fetch-wait=%s static=%t standbys=%d tombstones=%s", k.lanes, k.commit, k.fetchWait, k.static, k.standbys, k.tombstones)
 }
 
 func drawKnobs(rng *rand.Rand) knobs {
@@ -62,6 +63,7 @@ func drawKnobs(rng *rand.Rand) knobs {
 		commit:    []time.Duration{100 * time.Millisecond, 300 * time.Millisecond, time.Second}[rng.IntN(3)],
 		fetchWait: []time.Duration{250 * time.Millisecond, time.Second, 2 * time.Second}[rng.IntN(3)],
 		static:    rng.IntN(4) == 0,
+		standbys:  []int{0, 0, 1, 1, 2}[rng.IntN(5)],
 
 		tombstones: []time.Duration{24 * time.Hour, 10 * time.Second, 2 * time.Second}[rng.IntN(3)],
 	}

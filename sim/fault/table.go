@@ -65,7 +65,7 @@ func Table() []Row {
 		{29, "authorization error in mid-run", in(Cluster), kinds(Denied), ""},
 		{30, "rebalance during processing, commit or restore", in(App, Cluster), kinds(Join), ""},
 		{31, "two members believe they own a partition", in(App, Cluster), nil, "F3 and F16: the member that was cut off goes on until it hears of it"},
-		{32, "standby becomes active", in(App, Core), nil, "runs with standbys come with the standbys of package runtime"},
+		{32, "standby becomes active, active becomes standby", in(App, Cluster, Core), nil, "runs have 0 to 2 standbys, by the seed, and tasks move with most faults"},
 		{33, "flapping member", in(App, Cluster), kinds(Flap), ""},
 		{34, "torn write", in(Cluster, Native), kinds(PowerLoss), ""},
 		{35, "unsynced data lost, or kept out of order", in(Cluster, Native), nil, "F34 keeps a random part of what was not synced"},

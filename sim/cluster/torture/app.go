@@ -179,7 +179,7 @@ func (a *app) failing() {
 			panic("eight")
 		}
 		return nil
-	}, weir.Uses(alive))
+	}, weir.Uses(alive), weir.OnError(weir.Retry(1, 5*time.Millisecond, 0).Then(weir.DeadLetter("dead"))))
 }
 
 func (a *app) globals() {
