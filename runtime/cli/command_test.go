@@ -177,7 +177,7 @@ func TestCommands(t *testing.T) {
 
 	b.fails("active members", "reset", "--yes")
 	second := *b
-	second.fails("give each worker its own with --state-dir", "worker")
+	second.fails("give each worker its own with --state-dir", "worker", "--lock-timeout", "0s")
 	stop()
 	b.resets()
 }

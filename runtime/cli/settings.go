@@ -26,6 +26,7 @@ type Settings struct {
 	RebalanceTimeout   time.Duration
 	RevokeTimeout      time.Duration
 	ShutdownTimeout    time.Duration
+	LockTimeout        time.Duration
 	TransactionTimeout time.Duration
 	Memory             int // bytes
 	StoreMemory        int // bytes
@@ -127,6 +128,8 @@ func table() []setting {
 			value: func(s *Settings) pflag.Value { return duration(&s.RevokeTimeout) }},
 		{name: "shutdown-timeout", def: "30s", scope: workerOnly, doc: "How long an orderly stop may take to finish and commit.",
 			value: func(s *Settings) pflag.Value { return duration(&s.ShutdownTimeout) }},
+		{name: "lock-timeout", def: "40s", scope: workerOnly, doc: "How long to wait, at the start, for a state directory that another process still uses: a worker that is being replaced has it until it has stopped. 0 does not wait.",
+			value: func(s *Settings) pflag.Value { return duration(&s.LockTimeout) }},
 		{name: "transaction-timeout", def: "10s", scope: workerOnly, doc: "How long the broker keeps a transaction of a crashed worker open, which holds up readers. At most the brokers' transaction.max.timeout.ms.",
 			value: func(s *Settings) pflag.Value { return duration(&s.TransactionTimeout) }},
 		{name: "memory", def: "384MiB", scope: workerOnly, doc: "Memory of the worker: caches, uncommitted writes, fetch buffers and stores together. The process takes up to 192MiB more for everything else.",

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weirstream/weir/core/store"
 	"github.com/weirstream/weir/runtime"
 )
 
@@ -41,7 +42,11 @@ func (e *Env) work(ctx context.Context) error {
 	if err := e.makeStateDir(); err != nil {
 		return err
 	}
-	unlock, err := lockDir(e.stateDir())
+	var unlock func()
+	err = e.whenUnlocked(ctx, func() (err error) {
+		unlock, err = lockDir(e.stateDir())
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -51,7 +56,11 @@ func (e *Env) work(ctx context.Context) error {
 			return err
 		}
 	}
-	st, err := e.openStore()
+	var st store.Store
+	err = e.whenUnlocked(ctx, func() (err error) {
+		st, err = e.openStore()
+		return err
+	})
 	if err != nil {
 		return err
 	}
