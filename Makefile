@@ -16,8 +16,9 @@ MUTANTS ?=
 SEEDS   ?=
 JOBS    ?=
 FOR     ?= 10m
-# The image that make integration starts where no brokers or jars are named.
-WEIR_KAFKA_IMAGE ?= apache/kafka:4.3.1
+# The images that make integration starts where no servers or jars are named.
+WEIR_KAFKA_IMAGE     ?= apache/kafka:4.3.1
+WEIR_AEROSPIKE_IMAGE ?= aerospike/aerospike-server
 # With COUNTS=file test targets print less and append what ran to the file.
 COUNTS  ?=
 
@@ -80,13 +81,13 @@ conformance: ## run the conformance suites against every store and transport
 	$(call gotest,-count=1 $(call all_of,conformance stores transports))
 
 integration: COUNTS := $(or $(COUNTS),$(shell mktemp))
-integration: ## run the tests that need real servers and list those not run (BROKERS, or containers, or WEIR_KAFKA_JARS=1)
-	WEIR_KAFKA_IMAGE='$(WEIR_KAFKA_IMAGE)' WEIR_KAFKA_BROKERS='$(or $(BROKERS),$(WEIR_KAFKA_BROKERS))' $(call gotest,-count=1 -timeout 30m ./integration/...)
+integration: ## run the tests that need real servers and list those not run (BROKERS, or containers, or WEIR_KAFKA_JARS=1; see docs/integration.md)
+	WEIR_KAFKA_IMAGE='$(WEIR_KAFKA_IMAGE)' WEIR_AEROSPIKE_IMAGE='$(WEIR_AEROSPIKE_IMAGE)' WEIR_KAFKA_BROKERS='$(or $(BROKERS),$(WEIR_KAFKA_BROKERS))' $(call gotest,-count=1 -timeout 30m $(if $(HAVE_ROCKSDB),-tags rocksdb) ./integration/...)
 	@! grep -q '^skip ' $(COUNTS) || { echo "not run here:"; sed -n 's/^skip /  /p' $(COUNTS) | sort -u; }
 
-chaos: ## hurt three brokers and the workers of the torture application (FOR, SEED; WEIR_KAFKA_JARS)
+chaos: ## hurt three brokers and the workers of the torture application (FOR, SEED; from jars, or with WEIR_KAFKA_JARS= in containers)
 	@$(GO) build -o $(BIN)/chaos ./integration/cmd/chaos
-	@WEIR_KAFKA_JARS=$${WEIR_KAFKA_JARS:-1} $(BIN)/chaos --for $(FOR) $(call flag,seed,$(SEED))
+	@WEIR_KAFKA_JARS=$${WEIR_KAFKA_JARS-1} WEIR_KAFKA_IMAGE='$(WEIR_KAFKA_IMAGE)' $(BIN)/chaos --for $(FOR) $(call flag,seed,$(SEED))
 
 bench: ## compare weir with a raw consumer (BROKERS, STORE)
 	$(GO) run ./tools/bench $(call flag,brokers,$(BROKERS)) $(call flag,store,$(STORE))

@@ -51,4 +51,7 @@ func torture(t *testing.T, nodes int) {
 	if res.Kills+res.BrokerKills+res.Stops+res.Cuts == 0 || res.Records == 0 {
 		t.Errorf("nothing happened: %v", res)
 	}
+	if res.Ended > 0 {
+		t.Errorf("%d workers ended by themselves", res.Ended)
+	}
 }

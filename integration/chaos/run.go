@@ -11,11 +11,13 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/weirstream/weir/core/topology"
 	"github.com/weirstream/weir/integration/broker"
@@ -70,8 +72,8 @@ type Result struct {
 }
 
 func (r *Result) String() string {
-	return fmt.Sprintf("chaos: kills=%d broker-kills=%d broker-stops=%d partitions=%d rebalances=%d records=%d violations=%d",
-		r.Kills, r.BrokerKills, r.Stops, r.Cuts, r.Rebalances, r.Records, len(r.Violations))
+	return fmt.Sprintf("chaos: kills=%d broker-kills=%d broker-stops=%d partitions=%d rebalances=%d records=%d ended=%d violations=%d",
+		r.Kills, r.BrokerKills, r.Stops, r.Cuts, r.Rebalances, r.Records, r.Ended, len(r.Violations))
 }
 
 // A run is one run.
@@ -227,6 +229,7 @@ func (r *run) send(ctx context.Context, inputs []cluster.Input) error {
 
 func (r *run) createTopics(ctx context.Context) error {
 	forever := "-1"
+	var created []string
 	for name, t := range r.top.Topics {
 		if t.Kind != topology.External {
 			continue
@@ -239,6 +242,30 @@ func (r *run) createTopics(ctx context.Context) error {
 		res, err := r.adm.CreateTopic(ctx, n, -1, map[string]*string{"retention.ms": &forever}, name)
 		if err = errors.Join(err, res.Err); err != nil {
 			return fmt.Errorf("creating topic %s: %w", name, err)
+		}
+		created = append(created, name)
+	}
+	return r.known(ctx, created)
+}
+
+// known waits until every broker knows the topics, which the controller has
+// created: a worker whose topics are missing explains that and ends.
+func (r *run) known(ctx context.Context, names []string) error {
+	req := kmsg.NewPtrMetadataRequest()
+	for _, name := range names {
+		t := kmsg.NewMetadataRequestTopic()
+		t.Topic = kmsg.StringPtr(name)
+		req.Topics = append(req.Topics, t)
+	}
+	for _, b := range r.cl.SeedBrokers() {
+		for {
+			resp, err := b.Request(ctx, req)
+			if err == nil && !slices.ContainsFunc(resp.(*kmsg.MetadataResponse).Topics, func(t kmsg.MetadataResponseTopic) bool { return t.ErrorCode != 0 }) {
+				break
+			}
+			if !pause(ctx, 50*time.Millisecond) {
+				return errors.Join(errors.New("the brokers do not know the new topics"), err)
+			}
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 // Command chaos hurts three real brokers and the workers of the simulator's
-// torture application for a while, and checks what came of it. The exit status
-// is 1 when a promise was broken.
+// torture application for a while, and checks what came of it. The brokers are
+// processes from the jars of WEIR_KAFKA_JARS or containers of WEIR_KAFKA_IMAGE.
+// The exit status is 1 when a promise was broken.
 package main
 
 import (
@@ -49,12 +50,16 @@ func run(cfg chaos.Config, nodes int) (*chaos.Result, error) {
 	defer cancel()
 	fmt.Printf("seed %d, logs and history in %s\n", cfg.Seed, dir)
 	cfg.Dir, cfg.Out, cfg.Loopback = dir, os.Stdout, true
-	if cfg.Cluster, err = broker.Start(ctx, broker.Config{Nodes: nodes, Dir: dir}); err != nil {
+	brokers := broker.Config{Nodes: nodes, Dir: dir}
+	if os.Getenv("WEIR_KAFKA_JARS") == "" {
+		brokers.Image = os.Getenv("WEIR_KAFKA_IMAGE")
+	}
+	if cfg.Cluster, err = broker.Start(ctx, brokers); err != nil {
 		return nil, err
 	}
 	res, err := chaos.Run(ctx, cfg)
 	err = errors.Join(err, cfg.Cluster.Close())
-	if err == nil && len(res.Violations) == 0 {
+	if err == nil && len(res.Violations) == 0 && res.Ended == 0 {
 		err = os.RemoveAll(dir)
 	}
 	return res, err
