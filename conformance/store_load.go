@@ -52,8 +52,16 @@ type loaded struct {
 	pos store.Position
 }
 
-// write gives everything to a loader.
+// write gives everything to a loader and commits.
 func (l *loaded) write(to store.Loader) error {
+	if err := l.add(to); err != nil {
+		return err
+	}
+	return to.Commit(l.pos)
+}
+
+// add gives everything to a loader.
+func (l *loaded) add(to store.Loader) error {
 	for _, op := range l.ops {
 		// What is handed over is changed right afterwards.
 		key, value := append([]byte(nil), op.Key...), op.Value
@@ -69,7 +77,7 @@ func (l *loaded) write(to store.Loader) error {
 			}
 		}
 	}
-	return to.Commit(l.pos)
+	return nil
 }
 
 // model is what a space holds that was loaded.
@@ -128,8 +136,11 @@ func checkLoad(tb TB, f StoreFactory) {
 		fx.apply(fill)
 		l := mustLoad(tb, s, spaceA(), 1)
 		fx.model.drop(spaceA())
+		if err := what.add(l); err != nil {
+			tb.Fatalf("load %d: %v", round, err)
+		}
 		fx.unchanged("while it is loaded", spaceA(), 1)
-		if err := what.write(l); err != nil {
+		if err := l.Commit(what.pos); err != nil {
 			tb.Fatalf("load %d: %v", round, err)
 		}
 		fx.model[spaceA()] = what.model()

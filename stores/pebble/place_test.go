@@ -134,3 +134,13 @@ func TestConformanceSimulated(t *testing.T) {
 		},
 	})
 }
+
+// TestFaults shows what the suite finds.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	conformance.StoreFaults(t, conformance.StoreFactory{
+		Name: "pebble on a simulated disk",
+		New:  func(conformance.TB) conformance.StorePlace { return newSimDisk().place() },
+		Can:  []conformance.Capability{conformance.Reopens, conformance.SurvivesPowerLoss},
+	})
+}

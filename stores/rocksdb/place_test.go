@@ -65,3 +65,21 @@ func damage(dir string) error {
 }
 
 func TestConformance(t *testing.T) { conformance.Store(t, factory()) }
+
+// TestFaults shows what the suite finds.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	f := factory()
+	f.New = tornPlace
+	f.Can = []conformance.Capability{conformance.Reopens, conformance.SurvivesPowerLoss}
+	conformance.StoreFaults(t, f)
+}
+
+// TestConformanceTorn runs on directories whose log lost its tail.
+func TestConformanceTorn(t *testing.T) {
+	conformance.Store(t, conformance.StoreFactory{
+		Name: "rocksdb with a torn log",
+		New:  tornPlace,
+		Can:  []conformance.Capability{conformance.Reopens, conformance.LocksOut, conformance.SurvivesPowerLoss},
+	})
+}

@@ -1,0 +1,261 @@
+package conformance
+
+import (
+	"bytes"
+	"iter"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/weirstream/weir/core/store"
+)
+
+// StoreFaults shows that the suite is worth something over an adapter: it
+// plants one bug after another around the adapter's stores and expects the
+// suite to find each. A bug that only checks without their capability could
+// find is skipped by name.
+func StoreFaults(t *testing.T, f StoreFactory) {
+	t.Helper()
+	for _, fault := range storeFaults() {
+		t.Run(fault.name, func(t *testing.T) {
+			t.Parallel()
+			fault.mustBeFound(t, f)
+		})
+	}
+}
+
+// A storeFault is a planted bug. Fields that are nil change nothing.
+type storeFault struct {
+	name string
+	// by are checks that find it, the first one whose needs are declared
+	// being enough.
+	by     []string
+	open   func(s *faultyStore, sp store.Space, gen store.Generation) (store.Reader, store.Position, error)
+	apply  func(s *faultyStore, b *store.Batch) error
+	drop   func(s *faultyStore, sp store.Space, gen store.Generation) error
+	close  func(s *faultyStore) error
+	reader func(r store.Reader) store.Reader
+	loader func(s *faultyStore, sp store.Space, gen store.Generation, l store.Loader) store.Loader
+}
+
+func (d *storeFault) mustBeFound(t *testing.T, f StoreFactory) {
+	t.Helper()
+	f = d.plant(f)
+	for _, c := range StoreChecks() {
+		if !slices.Contains(d.by, c.Name) || slices.ContainsFunc(c.Needs, func(n Capability) bool { return !f.Has(n) }) {
+			continue
+		}
+		r := Record(c.Name, func(tb TB) { c.Run(tb, f) })
+		if r.Skipped() {
+			continue
+		}
+		if !r.Failed() {
+			t.Fatalf("%s does not find it", c.Name)
+		}
+		m := r.Messages()
+		t.Logf("%s: %.300s", c.Name, m[len(m)-1])
+		return
+	}
+	t.Skipf("%s lacks what the checks that find it need: %q", f.Name, d.by)
+}
+
+// plant returns a factory of stores with the bug.
+func (d *storeFault) plant(f StoreFactory) StoreFactory {
+	place := f.New
+	f.New = func(tb TB) StorePlace { return d.around(place(tb)) }
+	return f
+}
+
+func (d *storeFault) around(p StorePlace) StorePlace {
+	open, crash := p.Open, p.Crash
+	p.Open = func() (store.Store, error) {
+		s, err := open()
+		if err != nil {
+			return nil, err
+		}
+		f := &faultyStore{Store: s, does: d, newest: make(map[store.Space]store.Generation)}
+		if _, ok := s.(store.BulkLoader); ok {
+			return &faultyLoads{f}, nil
+		}
+		return f, nil
+	}
+	if crash != nil {
+		p.Crash = func(seed uint64) StorePlace { return d.around(crash(seed)) }
+	}
+	return p
+}
+
+// A faultyStore is an adapter's store with a bug.
+type faultyStore struct {
+	store.Store
+
+	does *storeFault
+
+	mu     sync.Mutex
+	newest map[store.Space]store.Generation
+}
+
+func (s *faultyStore) Open(sp store.Space, gen store.Generation) (store.Reader, store.Position, error) {
+	open := (*faultyStore).openRight
+	if s.does.open != nil {
+		open = s.does.open
+	}
+	r, pos, err := open(s, sp, gen)
+	if err == nil && s.does.reader != nil {
+		r = s.does.reader(r)
+	}
+	return r, pos, err
+}
+
+func (s *faultyStore) openRight(sp store.Space, gen store.Generation) (store.Reader, store.Position, error) {
+	s.mu.Lock()
+	s.newest[sp] = max(s.newest[sp], gen)
+	s.mu.Unlock()
+	return s.Store.Open(sp, gen)
+}
+
+func (s *faultyStore) newestOf(sp store.Space, gen store.Generation) store.Generation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return max(s.newest[sp], gen)
+}
+
+func (s *faultyStore) Apply(b *store.Batch) error {
+	if s.does.apply != nil {
+		return s.does.apply(s, b)
+	}
+	return s.Store.Apply(b)
+}
+
+func (s *faultyStore) Drop(sp store.Space, gen store.Generation) error {
+	if s.does.drop != nil {
+		return s.does.drop(s, sp, gen)
+	}
+	return s.Store.Drop(sp, gen)
+}
+
+func (s *faultyStore) Close() error {
+	if s.does.close != nil {
+		return s.does.close(s)
+	}
+	return s.Store.Close()
+}
+
+// faultyLoads is a faulty store that loads in bulk.
+type faultyLoads struct{ *faultyStore }
+
+func (s *faultyLoads) Load(sp store.Space, gen store.Generation, memory int) (store.Loader, error) {
+	l, err := s.Store.(store.BulkLoader).Load(sp, gen, memory)
+	if err != nil || s.does.loader == nil {
+		return l, err
+	}
+	return s.does.loader(s.faultyStore, sp, gen, l), nil
+}
+
+// A faultyReader replaces what a reader scans or gets.
+type faultyReader struct {
+	store.Reader
+
+	scan func(r store.Reader, from, to []byte) iter.Seq2[store.Entry, error]
+	get  func(r store.Reader, key, dst []byte) ([]byte, bool, error)
+}
+
+func (s faultyReader) Scan(from, to []byte) iter.Seq2[store.Entry, error] {
+	if s.scan == nil {
+		return s.Reader.Scan(from, to)
+	}
+	return s.scan(s.Reader, from, to)
+}
+
+func (s faultyReader) Get(key, dst []byte) ([]byte, bool, error) {
+	if s.get == nil {
+		return s.Reader.Get(key, dst)
+	}
+	return s.get(s.Reader, key, dst)
+}
+
+// A faultyLoader replaces what a loader does.
+type faultyLoader struct {
+	store.Loader
+
+	add    func(l store.Loader, key, value []byte) error
+	commit func(l store.Loader, p store.Position) error
+}
+
+func (l *faultyLoader) Add(key, value []byte) error {
+	if l.add == nil {
+		return l.Loader.Add(key, value)
+	}
+	return l.add(l.Loader, key, value)
+}
+
+func (l *faultyLoader) Commit(p store.Position) error {
+	if l.commit == nil {
+		return l.Loader.Commit(p)
+	}
+	return l.commit(l.Loader, p)
+}
+
+// partsOf returns a batch in which change made each part anew.
+func partsOf(b *store.Batch, change func(from store.Part, to *store.Part)) *store.Batch {
+	var out store.Batch
+	for _, p := range b.Parts() {
+		change(p, out.Part(p.Space, p.Generation))
+	}
+	return &out
+}
+
+func addOps(from store.Part, to *store.Part, keep func(op store.Op) bool) {
+	for _, op := range from.Ops {
+		switch {
+		case !keep(op):
+		case op.Value == nil:
+			to.Delete(op.Key)
+		default:
+			to.Put(op.Key, op.Value)
+		}
+	}
+}
+
+func anyOp(store.Op) bool { return true }
+
+// scanSigned orders keys as C's signed chars would.
+func scanSigned(r store.Reader, from, to []byte) iter.Seq2[store.Entry, error] {
+	return func(yield func(store.Entry, error) bool) {
+		var all []store.Entry
+		for e, err := range r.Scan(from, to) {
+			if err != nil {
+				yield(e, err)
+				return
+			}
+			all = append(all, store.Entry{Key: bytes.Clone(e.Key), Value: bytes.Clone(e.Value)})
+		}
+		slices.SortStableFunc(all, func(a, b store.Entry) int {
+			return slices.CompareFunc(a.Key, b.Key, func(x, y byte) int { return int(int8(x)) - int(int8(y)) })
+		})
+		for _, e := range all {
+			if !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+// scanLive begins anew behind each key, as a cursor without a snapshot does.
+func scanLive(r store.Reader, from, to []byte) iter.Seq2[store.Entry, error] {
+	return func(yield func(store.Entry, error) bool) {
+		for {
+			more := false
+			for e, err := range r.Scan(from, to) {
+				if !yield(e, err) || err != nil {
+					return
+				}
+				from, more = append(bytes.Clone(e.Key), 0), true
+				break
+			}
+			if !more {
+				return
+			}
+		}
+	}
+}

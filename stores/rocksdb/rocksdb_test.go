@@ -1,0 +1,137 @@
+package rocksdb_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/weirstream/weir/core/store"
+	"github.com/weirstream/weir/stores/rocksdb"
+)
+
+// A lock that another process has is told from one that cannot be made.
+func TestLock(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := rocksdb.Open(small(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := rocksdb.Open(small(dir)); !errors.Is(err, store.ErrLocked) || !strings.Contains(err.Error(), dir) {
+		t.Errorf("a directory that is in use: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dir = t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "LOCK"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := rocksdb.Open(small(dir)); err == nil || errors.Is(err, store.ErrLocked) {
+		t.Errorf("a lock that cannot be made: %v", err)
+	}
+}
+
+// After a compaction met damage the store says that it has to be rebuilt, now
+// and at the next start.
+func TestDamageStopsTheStore(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "store")
+	s, err := rocksdb.Open(small(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sp := store.Space{Table: "t"}
+	if _, _, err := s.Open(sp, 1); err != nil {
+		t.Fatal(err)
+	}
+	write := func(s store.Store, round int) error {
+		var b store.Batch
+		p := b.Part(sp, 1)
+		for i := range 3000 {
+			p.Put(fmt.Appendf(nil, "key %d", i*7919%3000), fmt.Appendf(nil, "%0100d", i*round))
+		}
+		return s.Apply(&b)
+	}
+	for round := range 3 {
+		if err := write(s, round); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := damage(dir); err != nil {
+		t.Fatal(err)
+	}
+	damaged, err := rocksdb.Open(small(dir))
+	if err == nil {
+		if _, _, openErr := damaged.Open(sp, 1); openErr != nil && !errors.Is(openErr, store.ErrCorrupt) {
+			t.Fatal(openErr)
+		}
+		for round := 0; err == nil && round < 400; round++ {
+			err = write(damaged, round)
+		}
+		if closing := damaged.Close(); closing != nil {
+			t.Logf("closing: %v", closing)
+		}
+		if err == nil {
+			t.Skip("no compaction met the damage")
+		}
+	}
+	if !errors.Is(err, store.ErrCorrupt) {
+		t.Fatalf("a store that damage stopped: %v", err)
+	}
+	if _, err := rocksdb.Open(small(dir)); !errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("at the next start: %v", err)
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	cfg := small(t.TempDir())
+	cfg.Statistics = true
+	s, err := rocksdb.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, _, err := s.Open(store.Space{Table: "t"}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.Get([]byte("key"), nil); err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]store.Metric)
+	for _, m := range s.Metrics() {
+		if _, twice := got[m.Name]; twice || strings.ToLower(m.Name) != m.Name || strings.ContainsAny(m.Name, ".- ") {
+			t.Errorf("metric %q comes twice or has no proper name", m.Name)
+		}
+		got[m.Name] = m
+	}
+	if got["memtable_bytes"].Value <= 0 || !got["number_keys_read_total"].Counter || got["number_keys_read_total"].Value <= 0 {
+		t.Errorf("metrics are %v", got)
+	}
+	if !strings.Contains(s.Report(), "DB Stats") {
+		t.Errorf("the report is %q", s.Report())
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s.Metrics() != nil || s.Report() != "" {
+		t.Error("a closed store has numbers")
+	}
+}
+
+func TestConfig(t *testing.T) {
+	t.Parallel()
+	_, err := rocksdb.Open(rocksdb.Config{MemoryBytes: 1, MemTableBytes: 1 << 30, MaxOpenFiles: -1, Background: -1})
+	for _, want := range []string{"Dir is empty", "MemoryBytes is 1", "MemTableBytes is", "MaxOpenFiles", "Background"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("mistakes are reported as %v, without %q", err, want)
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package rocksdb_test
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/weirstream/weir/conformance"
+	"github.com/weirstream/weir/core/store"
+	"github.com/weirstream/weir/stores/rocksdb"
+)
+
+// A tornDir is a directory of which a power loss keeps the log as far as it
+// was synced and some of what follows, torn or garbled at its end. RocksDB
+// lets nobody between itself and the file system, so that power is lost
+// between calls only, and memtables are so large that the log is all there is
+// but for loads.
+type tornDir struct {
+	dir string
+	tb  conformance.TB
+
+	mu     sync.Mutex
+	before func()
+	synced map[string]int64 // sizes of logs at the last Flush
+}
+
+func tornPlace(tb conformance.TB) conformance.StorePlace {
+	return (&tornDir{dir: filepath.Join(tb.TempDir(), "store"), tb: tb}).place()
+}
+
+func (d *tornDir) place() conformance.StorePlace {
+	return conformance.StorePlace{
+		Open: func() (store.Store, error) {
+			s, err := rocksdb.Open(rocksdb.Config{Dir: d.dir, MemoryBytes: 64 << 20})
+			if err != nil {
+				return nil, err
+			}
+			d.flushed()
+			return &tornStore{s, d}, nil
+		},
+		OnWrite: func(before func()) {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.before = before
+		},
+		Crash: d.crash,
+	}
+}
+
+func (d *tornDir) writing() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.before != nil {
+		d.before()
+	}
+}
+
+func (d *tornDir) logs() []string {
+	logs, err := filepath.Glob(filepath.Join(d.dir, "*.log"))
+	if err != nil {
+		d.tb.Fatalf("%v", err)
+	}
+	slices.Sort(logs)
+	return logs
+}
+
+// flushed notes how long the logs are.
+func (d *tornDir) flushed() {
+	d.synced = make(map[string]int64)
+	for _, name := range d.logs() {
+		if info, err := os.Stat(name); err == nil {
+			d.synced[name] = info.Size()
+		}
+	}
+}
+
+// crash copies the directory and tears its last log.
+func (d *tornDir) crash(seed uint64) conformance.StorePlace {
+	to := &tornDir{dir: filepath.Join(d.tb.TempDir(), "store"), tb: d.tb}
+	if err := os.CopyFS(to.dir, os.DirFS(d.dir)); err != nil {
+		d.tb.Fatalf("copying the store: %v", err)
+	}
+	logs := d.logs()
+	if len(logs) == 0 {
+		return to.place()
+	}
+	last := logs[len(logs)-1]
+	name := filepath.Join(to.dir, filepath.Base(last))
+	b, err := os.ReadFile(name)
+	if err != nil {
+		d.tb.Fatalf("reading the log: %v", err)
+	}
+	rng := rand.New(rand.NewPCG(seed, 7))
+	kept := int(d.synced[last])
+	if len(b) > kept {
+		end := kept + rng.IntN(len(b)-kept+1)
+		if b = b[:end]; seed%3 == 0 { // the last sectors were not written
+			clear(b[max(kept, end-rng.IntN(600)):])
+		}
+	}
+	if err := os.WriteFile(name, b, 0o600); err != nil {
+		d.tb.Fatalf("tearing the log: %v", err)
+	}
+	return to.place()
+}
+
+// A tornStore says when it writes.
+type tornStore struct {
+	*rocksdb.Store
+
+	d *tornDir
+}
+
+func (s *tornStore) Apply(b *store.Batch) error {
+	s.d.writing()
+	return s.Store.Apply(b)
+}
+
+func (s *tornStore) Drop(sp store.Space, gen store.Generation) error {
+	s.d.writing()
+	return s.Store.Drop(sp, gen)
+}
+
+func (s *tornStore) Flush() error {
+	s.d.writing()
+	err := s.Store.Flush()
+	s.d.flushed()
+	return err
+}
+
+func (s *tornStore) Load(sp store.Space, gen store.Generation, memory int) (store.Loader, error) {
+	s.d.writing()
+	l, err := s.Store.Load(sp, gen, memory)
+	if err != nil {
+		return nil, err
+	}
+	return &tornLoader{Loader: l, d: s.d}, nil
+}
+
+type tornLoader struct {
+	store.Loader
+
+	d *tornDir
+	n int
+}
+
+func (l *tornLoader) Add(key, value []byte) error {
+	if l.n++; l.n%20 == 0 {
+		l.d.writing()
+	}
+	return l.Loader.Add(key, value)
+}
+
+func (l *tornLoader) Commit(p store.Position) error {
+	l.d.writing()
+	err := l.Loader.Commit(p)
+	l.d.writing()
+	return err
+}
