@@ -70,9 +70,6 @@ func run(t testing.TB, cfg Config) *Result {
 		t.Fatal(err)
 	}
 	defer w.producer.Close()
-	background, stop := context.WithCancel(context.Background())
-	defer stop()
-	go w.collect(background)
 	w.live()
 	var vs []check.Violation
 	ctx, cancel := context.WithTimeout(context.Background(), cfg.Patience)

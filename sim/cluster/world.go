@@ -1,10 +1,8 @@
 package cluster
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
-	goruntime "runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -188,23 +186,6 @@ func (w *world) client(host string, opts ...kgo.Opt) (*kgo.Client, error) {
 		kgo.RetryBackoffFn(func(int) time.Duration { return 100 * time.Millisecond }),
 		kgo.RequestTimeoutOverhead(reqTimeout),
 	}, opts...)...)
-}
-
-// collectAbove is how much memory may be used before it is collected.
-const collectAbove = 400 << 20
-
-// collect frees memory now and then, at moments at which, most likely, nothing
-// else can run: where the simulator keeps the collector off, it would
-// otherwise change the order of goroutines.
-func (w *world) collect(ctx context.Context) {
-	for ctx.Err() == nil {
-		sleep(time.Second + 137*time.Nanosecond)
-		var m goruntime.MemStats
-		goruntime.ReadMemStats(&m)
-		if m.HeapAlloc > collectAbove {
-			goruntime.GC()
-		}
-	}
 }
 
 // sleep waits in virtual time.

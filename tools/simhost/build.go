@@ -37,6 +37,12 @@ type edit struct {
 // in which they were set, and not in one that depends on what else is in the
 // heap: the collector has timers, too.
 //
+// Memory is collected when every goroutine waits, before the clock moves, and
+// nothing of a program runs until that is done. Otherwise a collection would
+// make goroutines wait that allocate, and change their order. (A program that
+// uses 2 GiB without ever waiting is collected all the same.) Memory is not
+// given back, which would need a timer.
+//
 // All maps of a run have the same seed, and iterations begin at the same place
 // of each: a map that is made for a log line does not change the order of
 // another one.
@@ -79,6 +85,25 @@ var edits = []edit{
 	{"time.go", "\t\tif t.isFake {\n\t\t\t// Re-randomize timer order.\n", "\t\t{\n\t\t\t// Timers of the same time go off in the order in which they were set.\n", 1},
 	{"time.go", "\t\t\tt.rand = cheaprand()\n", "\t\t\tsimTimers++\n\t\t\tt.rand = simTimers\n", 1},
 	{"time.go", "func (tw timerWhen) less(", "var simTimers uint32\n\nfunc (tw timerWhen) less(", 1},
+	{"proc.go", "\tif !inheritTime {\n\t\tmp.p.ptr().schedtick++\n", "\tif !inheritTime && !simSystem(gp) {\n\t\tmp.p.ptr().schedtick++\n", 1},
+	{"proc.go", "\tgp, otherReady := beforeIdle(now, pollUntil)\n",
+		"\tgp, otherReady := simCollect(now), false\n" +
+			"\tif gp == nil {\n\t\tgp, otherReady = beforeIdle(now, pollUntil)\n\t}\n", 1},
+	{"proc.go", "\t\tgcStart(gcTrigger{kind: gcTriggerTime, now: nanotime()})\n",
+		"\t\tgcStart(gcTrigger{kind: gcTriggerHeap})\n\t\tsimIdle = false\n", 1},
+	{"mgc.go", "\t\treturn gcController.heapLive.Load() >= trigger\n",
+		"\t\tlive := gcController.heapLive.Load()\n\t\treturn live >= trigger && (simIdle || live >= simMost)\n", 1},
+	{"mgc.go", "func (t gcTrigger) test() bool {\n",
+		"var simIdle bool\nvar simLast int64\n\nconst simMost = 2 << 30\n\n" +
+			"func simCollect(now int64) *g {\n" +
+			"\tif now == 0 {\n\t\tnow = nanotime()\n\t}\n" +
+			"\tif now == simLast || !forcegc.idle.Load() {\n\t\treturn nil\n\t}\n" +
+			"\tsimIdle = true\n" +
+			"\tif !(gcTrigger{kind: gcTriggerHeap}).test() {\n\t\tsimIdle = false\n\t\treturn nil\n\t}\n" +
+			"\tsimLast = now\n\tforcegc.idle.Store(false)\n" +
+			"\treturn forcegc.g\n}\n\n" +
+			"func (t gcTrigger) test() bool {\n", 1},
+	{"mgcsweep.go", "\tscavenger.wake()\n", "", 1},
 	{"select.go", "j := cheaprandn(uint32(norder + 1))", "j := simrandn(uint32(norder + 1))", 1},
 }
 

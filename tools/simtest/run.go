@@ -31,10 +31,8 @@ var pass = []string{
 // Environment is the environment of simulated programs, as NAME=value: what is
 // allowed of ours, then more.
 func Environment(more ...string) []string {
-	// The collector parks goroutines when it is short of time, which would
-	// make their order depend on how much memory there is: it runs only
-	// when a program asks for it, or has used really much.
-	env := map[string]string{"GOGC": "off", "GOMEMLIMIT": "2GiB"}
+	// Memory is plenty, and collections take time.
+	env := map[string]string{"GOGC": "400"}
 	for _, name := range pass {
 		if v, ok := os.LookupEnv(name); ok {
 			env[name] = v

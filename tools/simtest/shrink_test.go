@@ -112,7 +112,7 @@ func TestEnvironment(t *testing.T) {
 	t.Setenv("WEIR_SIM_LOG", "debug")
 	t.Setenv("SECRET", "x")
 	got := Environment("MORE=1", "GOGC=50")
-	if want := []string{"GOGC=50", "GOMEMLIMIT=2GiB", "MORE=1", "WEIR_SIM_LOG=debug"}; !slices.Equal(got, want) {
+	if want := []string{"GOGC=50", "MORE=1", "WEIR_SIM_LOG=debug"}; !slices.Equal(got, want) {
 		t.Errorf("environment %q, want %q", got, want)
 	}
 }

@@ -158,7 +158,7 @@ func (s *shop) look(seed, hash string) {
 		return strings.SplitAfter(string(b), "\n")
 	}
 	const event = "500"
-	seen := replay("--trace", "all.txt", "--from", event, "--stacks", event, "--state", event)
+	seen := replay("--trace", "all.txt", "--from", event, "--stacks", event, "--state", event, "--env", "GOGC=50")
 	if got := s.want(seen, `^seed=`+seed+` trace=([0-9a-f]{64}) .* FAILED$`)[0]; got != hash {
 		t.Errorf("looking changed the trace from %s to %s", hash, got)
 	}
