@@ -31,6 +31,7 @@ type mutant struct {
 	mu     sync.Mutex
 	newest map[store.Space]store.Generation
 	held   *store.Batch
+	before *memory.Store // the last batch
 }
 
 func (s *mutant) Open(sp store.Space, gen store.Generation) (store.Reader, store.Position, error) {

@@ -248,15 +248,15 @@ func checkFetchOutOfRange(s *wire) {
 func checkFetchWaits(s *wire) {
 	a := s.tp("in", 0)
 	f := s.fetcher(places{a: 0})
-	polled := make(chan []runtime.Batch)
+	polled := make(chan []runtime.Batch, 1)
 	go func() { polled <- f.Poll(s.ctx, 0) }()
 	s.send(s.producer(""), s.words("in", 0, "a"))
-	if got := <-polled; len(got) != 1 || got[0].Err != nil || got[0].Next != 1 || got[0].HighWatermark != 1 {
+	if got := receive(s, polled, "Poll"); len(got) != 1 || got[0].Err != nil || got[0].Next != 1 || got[0].HighWatermark != 1 {
 		s.Fatalf("waiting for a record gave %+v", got)
 	}
 	go func() { polled <- f.Poll(s.ctx, 0) }()
 	f.Close()
-	if got := <-polled; len(got) != 0 {
+	if got := receive(s, polled, "Poll"); len(got) != 0 {
 		s.Fatalf("after Close: %+v", got)
 	}
 	if got := f.Poll(s.ctx, 0); len(got) != 0 {
@@ -270,10 +270,10 @@ func checkFetchContextEnds(s *wire) {
 	a := s.tp("in", 0)
 	f := s.fetcher(places{a: 0})
 	ctx, cancel := context.WithCancel(s.ctx)
-	polled := make(chan []runtime.Batch)
+	polled := make(chan []runtime.Batch, 1)
 	go func() { polled <- f.Poll(ctx, 0) }()
 	cancel()
-	if got := <-polled; len(got) != 0 {
+	if got := receive(s, polled, "Poll"); len(got) != 0 {
 		s.Fatalf("an empty log gave %+v", got)
 	}
 	s.send(s.producer(""), s.words("in", 0, "a b c"))

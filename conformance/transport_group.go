@@ -74,10 +74,13 @@ func checkRevokedCommits(s *wire) {
 	asked := make(chan []tp, 1)
 	a.onRevoked(func(_ context.Context, parts []tp) {
 		asked <- parts
-		<-let
+		select {
+		case <-let:
+		case <-s.ctx.Done():
+		}
 	})
 	b := s.join(s.connect())
-	parts := <-asked
+	parts := receive(s, asked, "Revoked")
 	// Until Revoked returns, the partitions are still ours to commit.
 	p := s.producer("p")
 	last := a.round("a", parts[0], 11)

@@ -48,10 +48,10 @@ func checkOutage(s *wire) {
 	<-ctx.Done() // it has been away for a while
 	s.ok(s.place.Start())
 
-	if a := <-asked; a.err != nil {
+	if a := receive(s, asked, "Topics"); a.err != nil {
 		s.Fatalf("a question over an outage: %v", a.err)
 	}
-	a := <-committed
+	a := receive(s, committed, "Commit")
 	switch a.res.Outcome {
 	case runtime.Committed:
 	case runtime.Unknown, runtime.Aborted:

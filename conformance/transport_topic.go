@@ -232,11 +232,11 @@ func checkTransportClose(s *wire) {
 	f, err := tr.Fetcher(runtime.FetchConfig{})
 	s.ok(err)
 	f.Set(places{s.tp("in", 0): 0})
-	polled := make(chan []runtime.Batch)
+	polled := make(chan []runtime.Batch, 1)
 	go func() { polled <- f.Poll(s.ctx, 0) }()
 	s.owners.leaves(m.name)
 	s.ok(tr.Close())
-	if got := <-polled; len(got) != 0 {
+	if got := receive(s, polled, "Poll"); len(got) != 0 {
 		s.Fatalf("a closed transport reads %v", got)
 	}
 	s.ok(s.ctx.Err())

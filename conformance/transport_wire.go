@@ -162,6 +162,17 @@ func (s *wire) fetcherWith(cfg runtime.FetchConfig, at places) runtime.Fetcher {
 	return f
 }
 
+// receive waits for what a call gives, in a goroutine of its own.
+func receive[T any](s *wire, from <-chan T, what string) (got T) {
+	s.Helper()
+	select {
+	case got = <-from:
+	case <-s.ctx.Done():
+		s.Fatalf("%s does not come back", what)
+	}
+	return got
+}
+
 // A reading is what was polled of one partition.
 type reading struct {
 	keys []string

@@ -1,0 +1,55 @@
+package conformance_test
+
+import (
+	"log/slog"
+	"os"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/weirstream/weir/conformance"
+	"github.com/weirstream/weir/core/store"
+	"github.com/weirstream/weir/runtime"
+	memorystore "github.com/weirstream/weir/stores/memory"
+	"github.com/weirstream/weir/stores/pebble"
+	"github.com/weirstream/weir/transports/memory"
+)
+
+// onMemory is a transport in memory with a store.
+func onMemory(name string, place func(conformance.TB) conformance.StorePlace, can ...conformance.Capability) conformance.ApplicationFactory {
+	f := conformance.ApplicationFactory{
+		Name: name,
+		Transport: func(conformance.TB) conformance.TransportPlace {
+			b := memory.NewBroker()
+			return conformance.TransportPlace{Connect: func() (runtime.Transport, error) { return memory.New(memory.Config{Broker: b}) }}
+		},
+		Store: place, Can: can,
+	}
+	if os.Getenv("WEIR_TEST_LOG") != "" {
+		f.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	return f
+}
+
+func newKept() *memorystore.Store { return memorystore.New() }
+
+func memoryPlace(conformance.TB) conformance.StorePlace {
+	return conformance.StorePlace{Open: func() (store.Store, error) { return memorystore.New(), nil }}
+}
+
+func pebblePlace(tb conformance.TB) conformance.StorePlace {
+	fs := vfs.NewMem()
+	return conformance.StorePlace{Open: func() (store.Store, error) {
+		return pebble.Open(pebble.Config{Dir: "store", FS: fs, CacheBytes: 1 << 20})
+	}}
+}
+
+func TestApplicationMemory(t *testing.T) {
+	t.Parallel()
+	conformance.Application(t, onMemory("memory and memory", memoryPlace))
+}
+
+func TestApplicationPebble(t *testing.T) {
+	t.Parallel()
+	conformance.Application(t, onMemory("memory and pebble", pebblePlace, conformance.Reopens))
+}

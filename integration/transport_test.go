@@ -1,0 +1,111 @@
+package integration_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/weirstream/weir/conformance"
+	"github.com/weirstream/weir/core/record"
+	"github.com/weirstream/weir/integration"
+	"github.com/weirstream/weir/integration/broker"
+	"github.com/weirstream/weir/runtime"
+	"github.com/weirstream/weir/transports/kafka"
+	"github.com/weirstream/weir/transports/kafka/kafkatest"
+)
+
+// TestTransport runs the suite of transports on a real Kafka. Its checks share
+// the cluster and differ in their names.
+func TestTransport(t *testing.T) {
+	brokers, loopback := integration.Kafka(t)
+	conformance.Transport(t, conformance.TransportFactory{
+		Name:     "kafka",
+		New:      realPlaces(brokers, loopback),
+		Can:      append(kafkatest.Can(), conformance.Compacts),
+		Patience: 3 * time.Minute,
+	})
+}
+
+// realPlaces makes places on one cluster.
+func realPlaces(brokers []string, loopback bool) func(tb conformance.TB) conformance.TransportPlace {
+	var places atomic.Int32
+	run := time.Now().UnixMilli()
+	return func(tb conformance.TB) conformance.TransportPlace {
+		cfg := kafka.Config{Brokers: brokers, RequestTimeout: 5 * time.Second}
+		if loopback {
+			cfg.Dialer = broker.Loopback
+		}
+		place := kafkatest.Place(tb, cfg, fmt.Sprintf("conformance-%d-%d-", run, places.Add(1)))
+		place.Compact = func(tp record.TopicPartition) error { return compact(place, tp) }
+		return place
+	}
+}
+
+// compact waits for the log cleaner, which looks every 15 s. It leaves the
+// last segment alone, so that one is ended, again and again, with a copy of
+// the last record.
+func compact(place conformance.TransportPlace, tp record.TopicPartition) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	defer cancel()
+	tr, err := place.Connect()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tr.Close() }()
+	p, err := tr.Producer(ctx, "")
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	before, err := readAll(ctx, tr, tp)
+	if err != nil {
+		return err
+	}
+	last := before[len(before)-1:]
+	tick := time.NewTicker(3 * time.Second)
+	defer tick.Stop()
+	for {
+		last[0].Time = time.Now().UnixMilli() // segments end by the times of records
+		if res := p.Commit(ctx, runtime.Commit{Records: [][]record.Record{last}}); res.Outcome != runtime.Committed {
+			return res.Err
+		}
+		now, err := readAll(ctx, tr, tp)
+		if err != nil || len(now) < len(before)/2 {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return errors.New("the log cleaner did nothing")
+		}
+	}
+}
+
+func readAll(ctx context.Context, tr runtime.Transport, tp record.TopicPartition) ([]record.Record, error) {
+	ranges, err := tr.Offsets(ctx, []record.TopicPartition{tp})
+	if err != nil {
+		return nil, err
+	}
+	f, err := tr.Fetcher(runtime.FetchConfig{})
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	f.Set(map[record.TopicPartition]int64{tp: ranges[tp].Start})
+	var recs []record.Record
+	for next := ranges[tp].Start; next < ranges[tp].End; {
+		for _, b := range f.Poll(ctx, 0) {
+			if b.Err != nil {
+				return nil, b.Err
+			}
+			recs, next = append(recs, b.Records...), b.Next
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+	return recs, nil
+}
