@@ -40,7 +40,7 @@ func memoryPlace(conformance.TB) conformance.StorePlace {
 func pebblePlace(tb conformance.TB) conformance.StorePlace {
 	fs := vfs.NewMem()
 	return conformance.StorePlace{Open: func() (store.Store, error) {
-		return pebble.Open(pebble.Config{Dir: "store", FS: fs, CacheBytes: 1 << 20})
+		return pebble.Open(pebble.Config{Dir: "store", FS: fs, MemoryBytes: 4 << 20, MemTableBytes: 256 << 10})
 	}}
 }
 

@@ -21,7 +21,7 @@ func TestApplicationPebble(t *testing.T) {
 		Store: func(tb conformance.TB) conformance.StorePlace {
 			dir := filepath.Join(tb.TempDir(), "store")
 			return conformance.StorePlace{Open: func() (store.Store, error) {
-				return pebble.Open(pebble.Config{Dir: dir, CacheBytes: 8 << 20})
+				return pebble.Open(pebble.Config{Dir: dir, MemoryBytes: 8 << 20})
 			}}
 		},
 		Can:      []conformance.Capability{conformance.Reopens},

@@ -19,7 +19,7 @@ func TestApplication(t *testing.T) {
 		Store: func(conformance.TB) conformance.StorePlace {
 			fs := vfs.NewMem()
 			return conformance.StorePlace{Open: func() (store.Store, error) {
-				return pebble.Open(pebble.Config{Dir: "store", FS: fs, CacheBytes: 1 << 20})
+				return pebble.Open(pebble.Config{Dir: "store", FS: fs, MemoryBytes: 4 << 20, MemTableBytes: 256 << 10})
 			}}
 		},
 		Can: []conformance.Capability{conformance.Reopens},
