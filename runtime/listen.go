@@ -10,7 +10,7 @@ import (
 	"github.com/weirstream/weir/core/worker"
 )
 
-var _ Listener = (*session)(nil)
+var _ ExpelledListener = (*session)(nil)
 
 // Assigned spreads new tasks over the lanes.
 func (s *session) Assigned(_ int64, parts []record.TopicPartition) {
@@ -138,3 +138,6 @@ func (s *session) Lost(parts []record.TopicPartition) {
 	}
 	s.left(ids)
 }
+
+// Expelled ends the session: what comes next begins from what is committed.
+func (s *session) Expelled(err error) { s.rejoin(err) }

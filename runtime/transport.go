@@ -141,6 +141,15 @@ type BriefedListener interface {
 	Briefed(brief []byte)
 }
 
+// An ExpelledListener is a Listener that also hears when the group took its
+// member in anew, as somebody else.
+type ExpelledListener interface {
+	Listener
+	// Expelled is called once, after Lost: the membership commits nothing any
+	// more. The listener leaves, and joins again.
+	Expelled(err error)
+}
+
 // A Group is a membership.
 type Group interface {
 	// Committed returns the committed offsets of the group. It waits until

@@ -72,6 +72,19 @@ func (l *listener) Lost(parts []TP) {
 	l.Listener.Lost(parts)
 }
 
+// Briefed and Expelled are passed on to listeners that hear them.
+func (l *listener) Briefed(brief []byte) {
+	if b, ok := l.Listener.(runtime.BriefedListener); ok {
+		b.Briefed(brief)
+	}
+}
+
+func (l *listener) Expelled(err error) {
+	if e, ok := l.Listener.(runtime.ExpelledListener); ok {
+		e.Expelled(err)
+	}
+}
+
 type producer struct {
 	runtime.Producer
 	t *transport

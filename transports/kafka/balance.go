@@ -19,6 +19,8 @@ type balancer struct {
 	assignor runtime.Assignor
 	// hear is called with the user data of each assignment.
 	hear func(brief []byte)
+	// joining is asked what to say of what is owned.
+	joining func(owned map[string][]int32) map[string][]int32
 }
 
 var (
@@ -37,6 +39,7 @@ func (b balancer) JoinGroupMetadata(topics []string, owned map[string][]int32, g
 	meta.Topics = topics
 	meta.UserData = b.assignor.UserData()
 	meta.Generation = generation
+	owned = b.joining(owned)
 	for _, topic := range slices.Sorted(maps.Keys(owned)) {
 		part := kmsg.NewConsumerMemberMetadataOwnedPartition()
 		part.Topic = topic

@@ -42,6 +42,9 @@ type group struct {
 	// calls makes listener calls come one at a time; left is set under it.
 	calls sync.Mutex
 	left  atomic.Bool
+	// expelled says that the group had put this member out before it noticed;
+	// see joining.
+	expelled atomic.Bool
 	// cancel ends the client's requests, whatever they wait for.
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -113,7 +116,7 @@ func groupDefaults(cfg runtime.GroupConfig) (runtime.GroupConfig, error) {
 func (g *group) options() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.ConsumerGroup(g.cfg.Group),
-		kgo.Balancers(balancer{g.cfg.Assignor, func(brief []byte) { g.brief.Store(&brief) }}),
+		kgo.Balancers(balancer{g.cfg.Assignor, func(brief []byte) { g.brief.Store(&brief) }, g.joining}),
 		kgo.DisableAutoCommit(),
 		kgo.SessionTimeout(g.cfg.Session),
 		kgo.RebalanceTimeout(g.cfg.Rebalance),
@@ -195,6 +198,37 @@ func (g *group) lost(_ context.Context, _ *kgo.Client, m map[string][]int32) {
 		g.listener.Lost(flatten(m))
 	})
 }
+
+// joining is called before each request to join, with what franz-go takes for
+// owned; it returns what may be told to the group.
+//
+// It works round franz-go, which answers UNKNOWN_MEMBER_ID of a JoinGroup by
+// joining as a new member and keeps what it owned, without OnPartitionsLost.
+// The group had put the member out, because it came too late to a rebalance,
+// and the partitions had another owner meanwhile. What looks like a revocation
+// later, under a membership that the broker accepts, would commit work that the
+// other owner did as well. (The Java client loses its partitions here.)
+func (g *group) joining(owned map[string][]int32) map[string][]int32 {
+	if id, _ := g.cl.GroupMetadata(); id != "" || len(owned) == 0 {
+		if g.expelled.Load() {
+			return nil
+		}
+		return owned
+	}
+	if g.expelled.Swap(true) {
+		return nil
+	}
+	g.lost(context.Background(), g.cl, owned)
+	g.call(func() {
+		if l, ok := g.listener.(runtime.ExpelledListener); ok {
+			l.Expelled(errExpelled)
+		}
+	})
+	return nil
+}
+
+// errExpelled is why an expelled member commits nothing.
+var errExpelled = fmt.Errorf("%w: the group had put this member out before it came to join again", runtime.ErrFenced)
 
 // flatten lists partitions in order.
 func flatten(m map[string][]int32) []record.TopicPartition {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -168,6 +169,44 @@ func TestLost(t *testing.T) {
 		t.Error("came back under the old member ID")
 	}
 }
+
+// A member that the group put out during a rebalance, and that learns of it from
+// the answer to its JoinGroup, has lost everything.
+func TestExpelledWhileJoining(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, map[string]int32{"in": 2})
+	l := &expelledListener{listener: newListener(), heard: make(chan error, 2)}
+	g := w.joinWith(w.Transport, l, runtime.GroupConfig{
+		Group: "app", Topics: []string{"in"}, Assignor: roundRobin{"member"},
+		Session: 10 * time.Second, Rebalance: 20 * time.Second, Heartbeat: 50 * time.Millisecond,
+	})
+	l.wait(w, "all", func() bool { return len(l.owned) == 2 })
+	offsets := map[record.TopicPartition]runtime.Offset{tp("in", 0): {At: 1}}
+	if err := g.Commit(w.ctx, nil, offsets); err != nil {
+		t.Fatal(err)
+	}
+	w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Err: kerr.UnknownMemberID, TopLevel: true})
+	g.Rejoin()
+	l.wait(w, "loss", func() bool { return l.lost == 1 && len(l.owned) == 0 })
+	select {
+	case err := <-l.heard:
+		if !errors.Is(err, runtime.ErrFenced) {
+			t.Errorf("expelled with %v", err)
+		}
+	case <-w.ctx.Done():
+		t.Fatal("the listener was not told")
+	}
+	if err := g.Commit(w.ctx, nil, offsets); !errors.Is(err, runtime.ErrFenced) {
+		t.Errorf("a commit of an expelled member: %v, want fenced", err)
+	}
+}
+
+type expelledListener struct {
+	*listener
+	heard chan error
+}
+
+func (l *expelledListener) Expelled(err error) { l.heard <- err }
 
 // expel removes a member from its group behind its back.
 func (w *world) expel(group, id string) {

@@ -325,7 +325,7 @@ func (w *world) join(tr *Transport, l *listener, group string, topics ...string)
 	})
 }
 
-func (w *world) joinWith(tr *Transport, l *listener, cfg runtime.GroupConfig) *group {
+func (w *world) joinWith(tr *Transport, l runtime.Listener, cfg runtime.GroupConfig) *group {
 	w.t.Helper()
 	g, err := tr.Join(w.ctx, cfg, l)
 	if err != nil {

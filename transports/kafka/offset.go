@@ -110,6 +110,9 @@ var errNoMember = errors.New("not a member of the group at the moment")
 func (g *group) underClaim(ctx context.Context, c runtime.Claim, send func(id string, generation int32) error) error {
 	return retryWhen(ctx, membershipPasses, func() error {
 		id, generation := g.Member()
+		if g.expelled.Load() {
+			return errExpelled
+		}
 		if c != nil {
 			if err := c(); err != nil {
 				return &claimError{err}
