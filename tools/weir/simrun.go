@@ -166,7 +166,7 @@ func (r *simRun) each(jobs, n int, stop func() bool, do func(seed uint64) error)
 
 // runSeeds is what run does with each package.
 func (f *simFlags) runSeeds(r *simRun, t *simtest.Target) error {
-	began := time.Now()
+	began, cpu := time.Now(), cpuTime()
 	var mu sync.Mutex
 	traces := make(map[uint64]string) // of the seeds to repeat
 	r.screen.set(func() string { return r.tally.progress(f.seeds, f.budget, time.Since(began)) })
@@ -183,6 +183,7 @@ func (f *simFlags) runSeeds(r *simRun, t *simtest.Target) error {
 		}
 		return r.done(t, seed, os)
 	})
+	r.tally.spent(cpuTime() - cpu)
 	if err != nil || len(traces) == 0 {
 		return err
 	}

@@ -17,7 +17,7 @@ type tally struct {
 	failed  int // seeds
 	other   int // seeds that went differently the second time
 	virtual time.Duration
-	busy    time.Duration // real time of all runs
+	cpu     time.Duration // of the cores, for all runs
 	events  int64
 	faults  map[string]int
 	points  map[string]int
@@ -38,7 +38,6 @@ func (t *tally) add(os outcomes) {
 	for _, o := range os {
 		t.runs++
 		t.virtual += o.Virtual
-		t.busy += o.Took
 		t.events += o.Size()
 		if s := o.Signature(); s != "" && !ended(o) {
 			t.broken[o.Test+" "+s]++
@@ -52,6 +51,13 @@ func (t *tally) add(os outcomes) {
 			}
 		}
 	}
+}
+
+// spent counts what the cores worked.
+func (t *tally) spent(cpu time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.cpu += cpu
 }
 
 // differs counts a seed that is not deterministic, which is a failure.
@@ -83,8 +89,8 @@ func (t *tally) print(s *screen, took time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s.printf("%d seeds, %d failed; %d runs, %s of virtual time in %s, %d events", t.seeds, t.failed, t.runs, t.virtual.Round(time.Millisecond), took.Round(time.Millisecond), t.events)
-	if t.busy > 0 {
-		s.printf("%.1f virtual seconds a second of each job", t.virtual.Seconds()/t.busy.Seconds())
+	if t.cpu > 0 {
+		s.printf("%.1f virtual seconds a second of one core", t.virtual.Seconds()/t.cpu.Seconds())
 	}
 	if t.other > 0 {
 		s.printf("NOT DETERMINISTIC: %d seeds went differently the second time", t.other)
