@@ -67,7 +67,8 @@ func RetainForever() TableOption {
 	return windowOption{"RetainForever", func(t *tableDecl) { t.spec.Window.Retain = topology.Forever }}
 }
 
-// Late sends records whose write came too late to a topic, as they were read.
+// Late sends records whose write came too late to a topic, as they were read:
+// from a batch of a loop, the record of the event time that was written at.
 // The topic needs no declaration.
 func Late(topic string) TableOption {
 	return windowOption{"Late", func(t *tableDecl) { t.spec.Late = topic }}

@@ -29,6 +29,7 @@ type taskContext struct {
 	t     *Task
 	scope *scope
 	rec   *record.Record
+	batch []*record.Record // that the agent at work holds besides
 	now   int64
 	rand  uint64
 	fault error
@@ -40,7 +41,7 @@ func (c *taskContext) enter(sc *scope, r *record.Record, now int64) {
 	c.scope, c.rec, c.now, c.rand = sc, r, now, 0
 }
 
-func (c *taskContext) leave() { c.scope = nil }
+func (c *taskContext) leave() { c.scope, c.batch = nil, nil }
 
 func (c *taskContext) Record() *record.Record { return c.rec }
 func (c *taskContext) Task() string           { return c.t.id.String() }
@@ -222,7 +223,7 @@ func (c *taskContext) Window(table *topology.Table, at int64) (int64, bool, erro
 	if c.t.streamTime < table.Window.CloseAt(start) {
 		return start, true, nil
 	}
-	w := lateWrite{table.Name, c.rec, at}
+	w := lateWrite{table.Name, c.cause(table.Name, at), at}
 	if slices.Contains(c.t.late, w) {
 		return start, false, nil
 	}
@@ -231,8 +232,34 @@ func (c *taskContext) Window(table *topology.Table, at int64) (int64, bool, erro
 	if table.Late == "" {
 		return start, false, nil
 	}
-	r := c.rec
+	r := w.rec
 	return start, false, c.t.send(table.Late, topology.Output{Partition: -1, Key: r.Key, Value: r.Value, Headers: r.Headers, Time: r.Time}, r)
+}
+
+// cause is the record that a write at time at comes from. Of those that a batch
+// has at hand it is the one of that time; when several are of that time, a write
+// after the first late one is taken to come from the next of them.
+func (c *taskContext) cause(table string, at int64) *record.Record {
+	if len(c.batch) == 0 {
+		return c.rec
+	}
+	before := 0
+	for _, w := range c.t.late {
+		if w.table == table && w.at == at {
+			before++
+		}
+	}
+	found := c.rec
+	for _, r := range append(c.batch[:len(c.batch):len(c.batch)], c.rec) {
+		if r.Time != at {
+			continue
+		}
+		if found = r; before == 0 {
+			break
+		}
+		before--
+	}
+	return found
 }
 
 // A lateWrite is a write that came too late for its window.

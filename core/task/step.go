@@ -250,6 +250,7 @@ func (t *Task) handleBatch(now int64, a *agent) Status {
 	for len(a.redo) > 0 {
 		r := a.redo[0]
 		before := len(a.held)
+		t.ctx.batch = a.held
 		err := t.attempt(now, &a.scope, r, func() error { return a.proc.Process(&t.ctx, r) })
 		a.redo = a.redo[1:]
 		if err != nil {
@@ -262,6 +263,7 @@ func (t *Task) handleBatch(now int64, a *agent) Status {
 	}
 	if t.step.phase == flushing && len(a.held) > 0 {
 		last := a.held[len(a.held)-1]
+		t.ctx.batch = a.held
 		if err := t.attempt(now, &a.scope, last, func() error { return a.batch.Flush(&t.ctx) }); err != nil {
 			return t.failedBatch(now, a, a.held, err)
 		}

@@ -30,7 +30,7 @@ func newTestApp(t testing.TB) *testApp {
 	g := topology.Graph{App: appName}
 	for _, name := range []string{
 		"words", "skips", "flaky", "letters", "dead", "totals", "orders", "payments",
-		"clicks", "groups", "visits", "closed", "late", "rooms", "alarms", "rings", "cities",
+		"clicks", "groups", "trips", "visits", "closed", "late", "rooms", "alarms", "rings", "cities",
 	} {
 		g.Topics = append(g.Topics, topology.Topic{Name: name})
 	}
@@ -41,6 +41,7 @@ func newTestApp(t testing.TB) *testApp {
 		topology.Table{Name: "city", Source: "cities"},
 		topology.Table{Name: "hourly", Window: &topology.Window{Size: 100, Grace: 50}, Late: "late", OnClose: a.closed,
 			CloseUses: []string{"hourly"}, CloseSends: []string{"closed"}, Policy: topology.Policy{Final: topology.Skip}},
+		topology.Table{Name: "trips-hourly", Window: &topology.Window{Size: 100}, Late: "late"},
 		topology.Table{Name: "rooms-hourly", Window: &topology.Window{Size: 100, Retain: 200}},
 	)
 	g.Timers = []topology.Timer{{Name: "bell", Fire: a.ring, Uses: []string{"rung"}, Sends: []string{"rings"}}}
@@ -80,6 +81,9 @@ func newTestApp(t testing.TB) *testApp {
 			Policy: topology.Policy{Retries: 1, Backoff: 100 * time.Millisecond},
 			New:    func() topology.Processor { return &batcher{app: a} }},
 	)
+	g.Agents = append(g.Agents, topology.Agent{Name: "traveller", Source: "trips", Uses: []string{"trips-hourly"}, New: func() topology.Processor {
+		return &traveller{batcher{app: a}}
+	}})
 	g.Topics = append(g.Topics, topology.Topic{Name: "secret-owner"})
 	a.addShop(&g)
 	topo, err := topology.Build(g)
@@ -238,6 +242,45 @@ func (a *testApp) ring(ctx topology.Context, key []byte) error {
 		}
 	}
 	return ctx.Send("rings", topology.Output{Partition: -1, Key: key, Value: fmt.Appendf(nil, "%d at stream time %d", at, ctx.StreamTime()), Time: at})
+}
+
+// A traveller counts three records at a time, each in the window of its own
+// time.
+type traveller struct{ batcher }
+
+func (b *traveller) Process(ctx topology.Context, r *record.Record) error {
+	if len(b.held) == 0 {
+		b.due = ctx.Now() + 1000
+	}
+	b.held = append(b.held, r)
+	if len(b.held) < 3 {
+		return nil
+	}
+	return b.Flush(ctx)
+}
+
+func (b *traveller) Flush(ctx topology.Context) error {
+	batch := slices.Clone(b.held)
+	b.held = nil
+	for _, r := range batch {
+		times := 1
+		if string(r.Value) == "twice" {
+			times = 2
+		}
+		for range times {
+			start, open, err := ctx.Window(b.app.tables["trips-hourly"], r.Time)
+			if err != nil {
+				return err
+			}
+			if !open {
+				continue
+			}
+			if _, err := b.app.increment(ctx, "trips-hourly", topology.WindowKey(start, r.Key)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // A batcher takes three records at a time, or what there is after a second.

@@ -147,7 +147,7 @@ func show(r *record.Record) string {
 // showKey prints a storage key: those of windows and timers hold times.
 func showKey(table string, key []byte) string {
 	switch table {
-	case "hourly", "rooms-hourly", "sold-hourly":
+	case "hourly", "rooms-hourly", "sold-hourly", "trips-hourly":
 		start, user, _ := topology.SplitWindowKey(key)
 		return fmt.Sprintf("[%d,%d)%s", start, start+100, user)
 	case "bell", "reminder":
