@@ -150,6 +150,9 @@ func Overlay(ctx context.Context, dir, pkgDir string, more map[string]string) (s
 	return file, os.WriteFile(file, overlay, 0o644)
 }
 
+// ErrBuild marks a program that does not compile for the simulator.
+var ErrBuild = errors.New("does not compile for the simulator")
+
 // BuildTest compiles the tests of one package for the simulator, with the
 // module of dir as it is, and replacements of files on top of it.
 func BuildTest(ctx context.Context, dir, pkg, output string, more map[string]string, stderr io.Writer) error {
@@ -162,7 +165,7 @@ func BuildTest(ctx context.Context, dir, pkg, output string, more map[string]str
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
 	cmd.Stdout, cmd.Stderr = stderr, stderr
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("building the tests of %s: %w", pkg, err)
+		return fmt.Errorf("%w: the tests in %s: %w", ErrBuild, dir, err)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/weirstream/weir/tools/simhost"
 	"github.com/weirstream/weir/tools/simtest"
 )
 
@@ -40,9 +41,14 @@ func (f *simFlags) execute(cmd *cobra.Command, patterns []string, do func(*simRu
 	}
 	f.first = f.firstSeed()
 	tests := 0
+	var unfit []string
 	for _, p := range pkgs {
 		r.screen.set(func() string { return "compiling " + p.Path })
 		t, err := simtest.Load(r.ctx, p, simtest.Options{Match: f.match, Cache: cacheDir(), Stderr: cmd.ErrOrStderr()})
+		if errors.Is(err, simhost.ErrBuild) && len(pkgs) > 1 && r.ctx.Err() == nil {
+			unfit = append(unfit, p.Path)
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -56,6 +62,9 @@ func (f *simFlags) execute(cmd *cobra.Command, patterns []string, do func(*simRu
 		}
 	}
 	r.screen.close()
+	for _, p := range unfit {
+		r.screen.printf("not run: %s does not compile for the simulator (GOOS=wasip1 GOARCH=wasm)", p)
+	}
 	if tests == 0 {
 		return fmt.Errorf("no test matches %q", f.match)
 	}
