@@ -77,18 +77,66 @@ func (s *modelSpace) difference(r store.Reader, pos store.Position) (string, err
 	if d, err := s.scanDifference(r, nil, nil); d != "" || err != nil {
 		return d, err
 	}
+	multi, ok := r.(store.MultiReader)
+	if ok {
+		if d, err := s.multiDifference(multi); d != "" || err != nil {
+			return d, err
+		}
+	}
+	asked := 0
 	for k, v := range s.entries {
+		if asked++; ok && asked > getsBesideMulti {
+			break
+		}
 		got, found, err := r.Get([]byte(k), nil)
-		switch {
-		case err != nil:
+		if err != nil {
 			return "", err
-		case !found:
-			return fmt.Sprintf("key %.40q is scanned but Get does not find it", k), nil
-		case string(got) != v:
-			return fmt.Sprintf("key %.40q is %.40q, want %.40q", k, got, v), nil
+		}
+		if d := entryDifference("Get", k, v, got, found); d != "" {
+			return d, nil
 		}
 	}
 	return "", nil
+}
+
+// getsBesideMulti is how many keys are also asked for one by one, at random,
+// where all were asked for at once: there each of them may cost a round trip.
+const getsBesideMulti = 4
+
+// multiDifference asks for all keys, and for one that is absent, at once.
+func (s *modelSpace) multiDifference(r store.MultiReader) (string, error) {
+	var keys [][]byte
+	for k := range s.entries {
+		keys = append(keys, []byte(k))
+	}
+	const absent = "\xffno key of any check"
+	keys = append(keys, []byte(absent))
+	told, d := 0, ""
+	err := r.GetMulti(keys, func(i int, value []byte, found bool) {
+		told++
+		switch k := string(keys[i]); {
+		case d != "":
+		case k != absent:
+			d = entryDifference("GetMulti", k, s.entries[k], value, found)
+		case found:
+			d = fmt.Sprintf("GetMulti finds the absent key %.40q", k)
+		}
+	})
+	if err == nil && d == "" && told != len(keys) {
+		d = fmt.Sprintf("GetMulti told of %d of %d keys", told, len(keys))
+	}
+	return d, err
+}
+
+func entryDifference(what, key, want string, got []byte, found bool) string {
+	switch {
+	case !found:
+		return fmt.Sprintf("key %.40q is scanned but %s does not find it", key, what)
+	case string(got) != want:
+		return fmt.Sprintf("key %.40q is %.40q by %s, want %.40q", key, got, what, want)
+	default:
+		return ""
+	}
 }
 
 func (s *modelSpace) scanDifference(r store.Reader, from, to []byte) (string, error) {
