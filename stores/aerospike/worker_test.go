@@ -259,11 +259,15 @@ func TestCallsOfAWorker(t *testing.T) {
 	t.Parallel()
 	j := newJob(t, 5000)
 	j.send(20_000)
+	j.srv.Inject(asfake.Fault{Delay: time.Millisecond})
+	began := time.Now()
 	j.start("one")
 	j.settle()
+	took := time.Since(began)
 	j.stop()
 	n := j.srv.Stats().Requests
-	t.Logf("%d records with %d keys took %d calls: %.1f records a call", j.sent, j.keys, n, float64(j.sent)/float64(n))
+	t.Logf("%d records with %d keys took %d calls of 1 ms each and %s: %.0f records a call, %.0f records/s", j.sent, j.keys, n, took.Round(time.Millisecond),
+		float64(j.sent)/float64(n), float64(j.sent)/took.Seconds())
 	if n > j.sent/20 {
 		t.Errorf("%d records took %d calls, want at most one for 20 records", j.sent, n)
 	}

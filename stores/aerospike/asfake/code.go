@@ -22,6 +22,7 @@ const (
 	UnsupportedFeature   Code = 16
 	DeviceOverload       Code = 18
 	InvalidNamespace     Code = 20
+	BinNameTooLong       Code = 21
 	Forbidden            Code = 22
 	EnterpriseOnly       Code = 25
 
@@ -61,6 +62,8 @@ func (c Code) String() string {
 		return "UNSUPPORTED_FEATURE"
 	case DeviceOverload:
 		return "DEVICE_OVERLOAD"
+	case BinNameTooLong:
+		return "BIN_NAME_TOO_LONG"
 	case InvalidNamespace:
 		return "INVALID_NAMESPACE"
 	case Forbidden:

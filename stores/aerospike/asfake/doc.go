@@ -4,9 +4,9 @@
 //
 // It has records with bins, generations, expiry and record-exists policies;
 // single and batch reads, writes, deletes and operations; users; TLS; and the
-// truncate command. It has no scans, queries, secondary indexes, filter
-// expressions, user-defined functions or map and list operations: what it does
-// not know it refuses with UNSUPPORTED_FEATURE.
+// truncate command. It has no scans, queries, secondary indexes, user-defined
+// functions or map and list operations, and cannot judge filter expressions:
+// what it does not know it refuses with UNSUPPORTED_FEATURE.
 //
 // It behaves like Community Edition where that hurts:
 //
@@ -14,6 +14,8 @@
 //   - a durable delete is refused; a plain delete and a truncate come back when
 //     the server restarts ([Server.Restart]);
 //   - writes of the last moments may be lost when it restarts, each by itself;
+//   - a filter expression is ignored where the record does not exist, and the
+//     write succeeds;
 //   - a record is at most 1 MiB;
 //   - a request may be carried out although its answer never arrives.
 //

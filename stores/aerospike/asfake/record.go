@@ -61,7 +61,7 @@ func (s *Server) execute(m *message) reply {
 	switch {
 	case m.namespace != s.opts.Namespace:
 		return reply{code: InvalidNamespace}
-	case m.unsupported:
+	case m.unsupported, m.filter && s.find(m.digest) != nil:
 		return reply{code: UnsupportedFeature}
 	case m.info2&info2Write == 0:
 		return s.read(m)
@@ -200,7 +200,7 @@ func apply(m *message, r *record) ([]binValue, Code) {
 	var out []binValue
 	for _, op := range m.ops {
 		if len(op.bin) > maxBinName {
-			return nil, ParameterError
+			return nil, BinNameTooLong
 		}
 		if op.op == opRead {
 			if op.bin == "" {

@@ -14,8 +14,10 @@ import (
 
 // A Step is one operation of a script. A batch has its operations in Batch.
 type Step struct {
-	Op      string            `json:"op"` // put, get, exists, delete, touch, add, append, operate, batch
+	Op      string            `json:"op"` // put, get, exists, delete, touch, add, append, operate, truncate, batch
 	Key     string            `json:"key,omitempty"`
+	Text    bool              `json:"text,omitempty"`    // the key is a string and not bytes
+	Filter  string            `json:"filter,omitempty"`  // only if the bin "v" has this text
 	Bins    map[string]string `json:"bins,omitempty"`    // written; an empty text removes the bin
 	Size    int               `json:"size,omitempty"`    // put: the bin "v" gets this many bytes
 	Add     int               `json:"add,omitempty"`     // to the bin "n"
@@ -99,13 +101,19 @@ func (s Script) step(step Step) (Result, error) {
 	case "operate":
 		r, err := s.Client.Operate(p, k, step.ops()...)
 		return outcome(r, err), nil
+	case "truncate": // the set
+		return outcome(nil, s.Client.Truncate(nil, s.Namespace, s.Set, nil)), nil
 	default:
 		return Result{}, fmt.Errorf("asfake: no operation %q", step.Op)
 	}
 }
 
 func (s Script) key(step Step) (*as.Key, error) {
-	k, err := as.NewKey(s.Namespace, s.Set, []byte(step.Key))
+	var key any = []byte(step.Key)
+	if step.Text {
+		key = step.Key
+	}
+	k, err := as.NewKey(s.Namespace, s.Set, key)
 	if err != nil {
 		return nil, err
 	}
@@ -199,6 +207,9 @@ func (step Step) ops() []*as.Operation {
 func (step Step) policy() (*as.WritePolicy, error) {
 	p := as.NewWritePolicy(0, 0)
 	p.MaxRetries, p.DurableDelete = 0, step.Durable
+	if step.Filter != "" {
+		p.FilterExpression = as.ExpEq(as.ExpStringBin("v"), as.ExpStringVal(step.Filter))
+	}
 	if step.Gen != nil {
 		p.GenerationPolicy, p.Generation = as.EXPECT_GEN_EQUAL, *step.Gen
 	}

@@ -117,6 +117,23 @@ func scenario() []asfake.Step {
 		asfake.Step{Op: "batch", Batch: []asfake.Step{{Op: "get", Key: "single", Names: []string{"v"}}}},
 		asfake.Step{Op: "batch", Batch: []asfake.Step{{Op: "delete", Key: "single"}}},
 		asfake.Step{Op: "batch", Batch: []asfake.Step{{Op: "get", Key: "single", Names: []string{"v"}}}},
+		// Bytes and text are two keys.
+		asfake.Step{Op: "put", Key: "kind", Bins: v("bytes")},
+		asfake.Step{Op: "get", Key: "kind", Text: true},
+		asfake.Step{Op: "put", Key: "kind", Text: true, Bins: v("text")},
+		asfake.Step{Op: "get", Key: "kind"},
+		asfake.Step{Op: "get", Key: "kind", Text: true},
+		// A filter protects nothing that is not there.
+		asfake.Step{Op: "put", Key: "guarded", Bins: v("new"), Filter: "old"},
+		asfake.Step{Op: "get", Key: "guarded"},
+		asfake.Step{Op: "delete", Key: "guarded"},
+		asfake.Step{Op: "put", Key: "guarded", Bins: v("zombie"), Filter: "new"},
+		asfake.Step{Op: "get", Key: "guarded"},
+		asfake.Step{Op: "put", Key: "long", Bins: map[string]string{"sixteen-letters-": "x"}},
+		asfake.Step{Op: "put", Key: "long", Bins: map[string]string{"fifteen-letters": "x"}},
+		asfake.Step{Op: "truncate"},
+		asfake.Step{Op: "get", Key: "kind"},
+		asfake.Step{Op: "get", Key: "t"},
 	)
 }
 

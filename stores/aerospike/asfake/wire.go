@@ -162,6 +162,7 @@ type message struct {
 	namespace, set      string
 	digest              digest
 	unsupported         bool // a field that the fake does not know
+	filter              bool // an expression, which the fake cannot judge
 	ops                 []operation
 	batch               []entry // set instead of the digest
 }
@@ -208,7 +209,9 @@ func (m *message) fields(c *cursor, n int) {
 			b := &cursor{rest: data}
 			m.batch = decodeBatch(b)
 			c.bad = c.bad || b.bad
-		default: // filters, scans, queries, functions
+		case fieldFilter:
+			m.filter = true
+		default: // scans, queries, functions
 			m.unsupported = true
 		}
 	}
