@@ -63,15 +63,23 @@ func (e *Env) reset(ctx context.Context, in io.Reader, dry, yes bool) error {
 	if err != nil {
 		return err
 	}
-	if err := e.refuseActive(ctx, groups); err != nil && !dry {
-		return err
+	active := e.refuseActive(ctx, groups)
+	if active != nil && !dry {
+		return active
 	}
 	p.write(e.Out)
 	if dry {
+		if active != nil {
+			e.Log.Warn("a reset would be refused now", "reason", active)
+		}
 		return nil
 	}
 	if !yes {
-		if err := e.confirm(in); err != nil {
+		if err := e.confirm(ctx, in); err != nil {
+			return err
+		}
+		// A worker may have been started while the question stood.
+		if err := e.refuseActive(ctx, groups); err != nil {
 			return err
 		}
 	}
@@ -144,13 +152,27 @@ func (e *Env) refuseActive(ctx context.Context, groups GroupAdmin) error {
 	return nil
 }
 
-func (e *Env) confirm(in io.Reader) error {
+// confirm asks, until ctx ends.
+func (e *Env) confirm(ctx context.Context, in io.Reader) error {
 	fmt.Fprintf(e.screen, "Type the application's name (%s) to go on: ", e.App.Name())
-	answer, err := bufio.NewReader(in).ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
+	type reply struct {
+		text string
+		err  error
 	}
-	if strings.TrimSpace(answer) != e.App.Name() {
+	replies := make(chan reply, 1)
+	go func() {
+		text, err := bufio.NewReader(in).ReadString('\n')
+		replies <- reply{text, err}
+	}()
+	var got reply
+	select {
+	case got = <-replies:
+	case <-ctx.Done():
+	}
+	if got.err != nil && !errors.Is(got.err, io.EOF) {
+		return got.err
+	}
+	if strings.TrimSpace(got.text) != e.App.Name() {
 		return errors.New("not confirmed; nothing was deleted")
 	}
 	return nil

@@ -158,6 +158,7 @@ func (e *Env) send(ctx context.Context, topic string, records func(yield func(re
 		return err
 	}
 	defer s.Close()
+	var shown int64
 	for r, bad := range records {
 		if bad != nil {
 			err = bad
@@ -166,7 +167,12 @@ func (e *Env) send(ctx context.Context, topic string, records func(yield func(re
 		if err = s.Send(ctx, r); err != nil {
 			break
 		}
+		if n := s.Sent(); n > shown {
+			shown = n
+			e.Progressf("sent %d records", n)
+		}
 	}
+	e.screen.finish("")
 	if ferr := s.Flush(ctx); err == nil {
 		err = ferr
 	}
