@@ -76,6 +76,12 @@ func stateMutants() []Mutant {
 		{"drop-skipped", "what a store holds is not emptied before it is rebuilt (KAFKA-9891)", []string{"S1", "S6", "S12", "L1", "L3"}, []Edit{
 			{"core/changelog/restore.go", "\tcase at > l.End:\n", "\tcase at > l.End && zooOn(\"drop-skipped\"):\n\t\tp.From = l.End\n\t\treturn p\n\tcase at > l.End:\n"},
 		}},
+		{"standby-not-cleaned", "what a standby holds is not emptied before it is rebuilt (KAFKA-9891)", []string{"S1", "S6", "S12"}, []Edit{
+			{"core/standby/replica.go", "\t\tif p.Drop {\n", "\t\tif p.Drop && !zooOn(\"standby-not-cleaned\") {\n"},
+		}},
+		{"standby-skips", "a standby misses the first record of each fetch", []string{"S1", "S6", "S12"}, []Edit{
+			{"core/standby/replica.go", "\tsp.Add(m.batch.Part(sp.plan.Space, r.gen), ev.Records, ev.Next, ev.Now)\n", "\tif zooOn(\"standby-skips\") && len(ev.Records) > 0 {\n\t\tev.Records = ev.Records[1:]\n\t}\n\tsp.Add(m.batch.Part(sp.plan.Space, r.gen), ev.Records, ev.Next, ev.Now)\n"},
+		}},
 		{"torn-log-accepted", "a store forgets that its log was damaged and goes on with what is left", []string{"S1", "S6", "S12"}, []Edit{
 			{"sim/simdisk/store.go", "\tpayloads, end, damaged := split(log)\n\tmem := memory.New()\n\tfor _, p := range payloads {\n\t\tparts, err := decodeParts(p)\n\t\tif err != nil {\n\t\t\tdamaged = true\n", "\tpayloads, end, damaged := split(log)\n\tif zooOn(\"torn-log-accepted\") && damaged {\n\t\tdamaged = false\n\t}\n\tmem := memory.New()\n\tfor _, p := range payloads {\n\t\tparts, err := decodeParts(p)\n\t\tif err != nil {\n\t\t\tdamaged = true\n"},
 		}},
@@ -110,7 +116,7 @@ func timeMutants() []Mutant {
 // Missing lists the known bugs that weir has no place for.
 func Missing() []Absent {
 	return []Absent{
-		{"KAFKA-14172", "weir has no standby tasks whose cache could outlive a switch; a cache belongs to one life of a task"},
+		{"KAFKA-14172", "a standby writes to the store and keeps no cache that could outlive a switch: a task that becomes active opens its spaces anew"},
 		{"KAFKA-19536", "weir has no outer joins"},
 		{"KAFKA-20685", "weir keeps no checkpoint beside the store: the position is written with the data in one batch"},
 	}

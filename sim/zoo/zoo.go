@@ -20,9 +20,24 @@ type Mutant struct {
 	ID string
 	// Bug says what goes wrong, and where it was met in the wild.
 	Bug string
-	// Trips are the invariants of sim/check of which at least one must break.
+	// Trips are the invariants of sim/check of which at least one must break,
+	// and no other, see Allows.
 	Trips []string
 	Edits []Edit
+}
+
+// Allows reports whether the mutant may break an invariant: one that it trips, or
+// that says a part of the same. S2, S10, S15, S16 and S19 are about output of
+// which S1 says all; S13 compares two stores that S6 compares with a log each.
+func (m Mutant) Allows(invariant string) bool {
+	says := func(name string) bool { return slices.Contains(m.Trips, name) }
+	switch invariant {
+	case "S2", "S10", "S15", "S16", "S19":
+		return says(invariant) || says("S1")
+	case "S13":
+		return says(invariant) || says("S6")
+	}
+	return says(invariant)
 }
 
 // An Edit changes a file. Its New text asks zooOn("ID") and does what Old

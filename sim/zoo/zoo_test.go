@@ -85,3 +85,13 @@ func TestMisfit(t *testing.T) {
 		}
 	}
 }
+
+func TestAllows(t *testing.T) {
+	t.Parallel()
+	m := zoo.Mutant{Trips: []string{"S1", "S7"}}
+	for invariant, want := range map[string]bool{"S1": true, "S7": true, "S2": true, "S16": true, "S6": false, "S13": false, "L1": false, "panic": false} {
+		if m.Allows(invariant) != want {
+			t.Errorf("%s: %t, want %t", invariant, !want, want)
+		}
+	}
+}

@@ -238,8 +238,12 @@ func broken(o *simtest.Outcome) []string {
 
 // judge says what is wrong with a finding.
 func (h *hunter) judge(o *simtest.Outcome) string {
-	for _, name := range broken(o) {
-		if !slices.Contains(h.m.Trips, name) {
+	names := broken(o)
+	if !slices.ContainsFunc(names, func(s string) bool { return slices.Contains(h.m.Trips, s) }) {
+		return fmt.Sprintf("seed %d breaks %s, and nothing that is listed for it (%s)", o.Seed, strings.Join(names, " "), strings.Join(h.m.Trips, " "))
+	}
+	for _, name := range names {
+		if !h.m.Allows(name) {
 			return fmt.Sprintf("seed %d breaks %s, which is not listed for it (%s)", o.Seed, name, strings.Join(h.m.Trips, " "))
 		}
 	}
