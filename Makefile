@@ -50,10 +50,10 @@ seeds = $(BIN)/weir sim run ./sim/cluster/hunt --run '^$(1)$$' --quiet --check 1
 # need stops with a message when there are no packages to test.
 need = $(if $(strip $(1)),,$(error no packages for this target))
 
-.PHONY: help demo test sim zoo conformance integration chaos bench lint generate fmt ci
+.PHONY: help demo test sim zoo conformance integration chaos bench bench-stores lint generate fmt ci
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # The flights example with the store that STORE names.
 FLIGHTS = ./examples/flights$(if $(filter rocksdb aerospike,$(STORE)),-stores)
@@ -91,6 +91,14 @@ chaos: ## hurt three brokers and the workers of the torture application (FOR, SE
 
 bench: ## compare weir with a raw consumer (BROKERS, STORE)
 	$(GO) run ./tools/bench $(call flag,brokers,$(BROKERS)) $(call flag,store,$(STORE))
+
+# The stores that can be measured here.
+MEASURED = memory,pebble,$(if $(HAVE_ROCKSDB),rocksdb$(comma))aerospike
+comma := ,
+
+bench-stores: ## what each store can do and costs, with its suites (STORE, ENTRIES)
+	$(GO) run $(if $(HAVE_ROCKSDB),-tags rocksdb) ./tools/benchstores --store $(or $(STORE),$(MEASURED)) $(call flag,entries,$(ENTRIES))
+	@$(if $(HAVE_ROCKSDB),,echo "not measured: rocksdb: install its headers (Debian: librocksdb-dev)")
 
 lint: $(LINT) ## check style, imports between packages and common mistakes
 	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); test -z "$$out" || { echo "not formatted, run make fmt:"; echo "$$out"; exit 1; }

@@ -80,12 +80,14 @@ func checkKill(tb TB, f StoreFactory) {
 	}
 	dir := filepath.Join(tb.TempDir(), "store")
 	h := history{valueBytes: 3000}
-	reached := 0
+	reached, kills := 0, 0
+	defer func() { tb.Logf("%d kills", kills) }()
 	for round, after := range []int{1, 2, 40, 300, 700} {
 		if short() && round == 3 {
 			break
 		}
 		acked := killAfter(tb, f, dir, "", after)
+		kills++
 		s, err := f.OpenDir(dir)
 		if err != nil {
 			tb.Fatalf("opening after SIGKILL: %v", err)

@@ -434,11 +434,14 @@ func checkLoadKill(tb TB, f StoreFactory) {
 	if !is {
 		tb.Skipf("%s has no BulkLoader", f.Name)
 	}
+	kills := 0
+	defer func() { tb.Logf("%d kills", kills) }()
 	for n, after := range []int{1, 5, 11, 12, 13, 30, 49} {
 		if short() && n == 3 {
 			break
 		}
 		acked := killAfter(tb, f, dir, loadWork, after)
+		kills++
 		mustBeLoadedAfterKill(tb, f, dir, acked)
 	}
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -20,6 +21,7 @@ import (
 type monitor struct {
 	e     *Env
 	tr    runtime.Transport
+	store store.Store
 	every time.Duration
 
 	mu       sync.Mutex
@@ -31,8 +33,8 @@ const (
 	logEvery      = 30 * time.Second
 )
 
-func newMonitor(e *Env, tr runtime.Transport) *monitor {
-	m := &monitor{e: e, tr: tr, every: logEvery, restores: make(map[store.Space]runtime.RestoreProgress)}
+func newMonitor(e *Env, tr runtime.Transport, st store.Store) *monitor {
+	m := &monitor{e: e, tr: tr, store: st, every: logEvery, restores: make(map[store.Space]runtime.RestoreProgress)}
 	if e.screen.terminal {
 		m.every = terminalEvery
 	}
@@ -123,7 +125,21 @@ func (m *monitor) report(ctx context.Context, w *runtime.Worker, last sample) sa
 		return s
 	}
 	m.e.Log.Info("progress", "tasks", s.tasks(), "rate", int64(s.rate), "lag", s.lag, "restoring", s.spaces)
+	m.storeNumbers(ctx)
 	return s
+}
+
+// storeNumbers logs what the stores count, for who wants to know it.
+func (m *monitor) storeNumbers(ctx context.Context) {
+	meter, ok := m.store.(store.Meter)
+	if !ok || !m.e.Log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	var args []any
+	for _, n := range meter.Metrics() {
+		args = append(args, n.Name, n.Value)
+	}
+	m.e.Log.Debug("store", args...)
 }
 
 func sampleOf(st runtime.Status, now time.Time) sample {

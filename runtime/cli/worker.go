@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -73,9 +74,9 @@ func (e *Env) work(ctx context.Context) error {
 
 	cfg := e.Settings.worker()
 	cfg.Topology, cfg.Transport, cfg.Store, cfg.Logger = t, tr, st, e.Log
-	m := newMonitor(e, tr)
+	m := newMonitor(e, tr, st)
 	cfg.OnRestore = m.restored
-	runtime.LimitMemory(e.Settings.Memory, e.Settings.storeMemory())
+	e.limitMemory()
 	w, err := runtime.New(cfg)
 	if err != nil {
 		return err
@@ -89,6 +90,14 @@ func (e *Env) work(ctx context.Context) error {
 		e.Log.Info("worker stopped")
 	}
 	return err
+}
+
+// limitMemory holds the Go heap to the settings. Tables in memory are as large
+// as they are: with a limit below that the process would only collect garbage.
+func (e *Env) limitMemory() {
+	if p, err := e.chooseStores(); err == nil && !slices.Contains(p.kinds(), "memory") {
+		runtime.LimitMemory(e.Settings.Memory, e.Settings.storeMemory())
+	}
 }
 
 // closing closes something and logs what goes wrong.
