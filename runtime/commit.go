@@ -57,7 +57,7 @@ func (l *lane) commit(ctx context.Context, p Producer, r *worker.Round) worker.D
 	if l.s.cfg.OnHistory != nil {
 		l.s.cfg.OnHistory(HistoryEvent{Lane: l.id, Round: r, Result: res})
 	}
-	return worker.Decided{Round: r.ID, Outcome: worker.Outcome(res.Outcome), Next: res.Next, Now: nowMillis(), Err: res.Err}
+	return worker.Decided{Round: r.ID, Outcome: worker.Outcome(res.Outcome), Next: res.Next, Err: res.Err}
 }
 
 // judge is what a result means for the worker. A round that failed because the

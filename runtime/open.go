@@ -31,6 +31,7 @@ func (s *session) open(ctx context.Context, e worker.Open) worker.Opened {
 	}
 	Crash(s.cfg, "open.committed")
 	logs := s.changelogs(e.Task, e.Stores)
+	now := nowMillis() // before the ends: what is complete up to them was complete then
 	ranges, err := s.cfg.Transport.Offsets(ctx, append(append([]record.TopicPartition(nil), e.Inputs...), logs...))
 	if err != nil {
 		ev.Err = fmt.Errorf("task %s: reading the ends of its logs: %w", e.Task, err)
@@ -51,7 +52,7 @@ func (s *session) open(ctx context.Context, e worker.Open) worker.Opened {
 		}
 		at := ranges[logs[i]]
 		l.TP, l.ID, l.Start, l.End = logs[i], at.Topic, at.Start, at.End
-		l.Now, l.TombstoneRetention = nowMillis(), s.tombstones[logs[i].Topic]
+		l.Now, l.TombstoneRetention = now, s.tombstones[logs[i].Topic]
 		ev.Logs = append(ev.Logs, l)
 		ev.Readers[name] = r
 	}

@@ -167,7 +167,7 @@ func (rs *restorer) add(ctx context.Context, f Fetcher, b *Batch) error {
 	if r.load != nil {
 		return r.Load(r.load, b.Records, b.Next)
 	}
-	r.Add(rs.batch.Part(r.plan.Space, rs.gen), b.Records, b.Next, nowMillis())
+	r.Add(rs.batch.Part(r.plan.Space, rs.gen), b.Records, b.Next, r.plan.Now)
 	for i := range b.Records {
 		rs.bytes += len(b.Records[i].Key) + len(b.Records[i].Value)
 	}
@@ -191,7 +191,7 @@ func (rs *restorer) again(ctx context.Context, f Fetcher, r *restoring) error {
 	if r.load != nil {
 		r.load.Abort() // the space is empty, as it was
 	} else {
-		l.Position = store.Position{Log: r.plan.ID, Changelog: r.Next(), Exists: true}
+		l.Position = store.Position{Log: r.plan.ID, Changelog: r.Next(), At: r.plan.Since, Exists: true}
 	}
 	p := changelog.NewPlan(l)
 	delete(rs.spaces, tp)
@@ -239,7 +239,7 @@ func (rs *restorer) apply(f Fetcher) error {
 // complete makes a load visible.
 func (rs *restorer) complete(r *restoring) error {
 	Crash(rs.s.cfg, "restore.apply")
-	err := r.load.Commit(r.Position(nowMillis()))
+	err := r.load.Commit(r.Position(r.plan.Now))
 	Crash(rs.s.cfg, "restore.applied")
 	return err
 }

@@ -279,7 +279,7 @@ func (b *standbys) open(ctx context.Context, e standby.Open, delay time.Duration
 	}
 	for i := range ev.Logs {
 		l, r := &ev.Logs[i], ranges[logs[i]]
-		l.TP, l.Start, l.End = logs[i], r.Start, r.End
+		l.TP, l.ID, l.Start, l.End = logs[i], r.Topic, r.Start, r.End
 		l.Now, l.TombstoneRetention = nowMillis(), b.s.tombstones[logs[i].Topic]
 	}
 	b.post(ev)

@@ -118,7 +118,6 @@ func (j *roundJob) step() bool {
 		return j.end()
 	default:
 		s.stats.count(j.done.Outcome)
-		j.done.Now = s.millis()
 		j.p.post(j.done)
 		return true
 	}

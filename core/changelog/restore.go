@@ -39,6 +39,10 @@ type Plan struct {
 	// Drop says that the space must be emptied first, and Reason why.
 	Drop   bool
 	Reason string
+	// Now is when the plan was made. Since is since when tombstones that the
+	// space has not seen are kept for it: until the restore is done, that is
+	// when its data was last complete, or when reading from the start began.
+	Now, Since int64
 	// Fresh says that the space begins with nothing: it has no position, or
 	// is dropped first.
 	Fresh bool
@@ -47,7 +51,7 @@ type Plan struct {
 // NewPlan decides how to restore a space. What the store holds is kept when
 // it is a prefix of the log; otherwise the space is rebuilt from the start.
 func NewPlan(l Log) Plan {
-	p := Plan{Space: l.Space, TP: l.TP, ID: l.ID, From: l.Start, To: l.End}
+	p := Plan{Space: l.Space, TP: l.TP, ID: l.ID, From: l.Start, To: l.End, Now: l.Now, Since: l.Now}
 	at, log := l.Position.Changelog, l.Position.Log
 	rebuild := func(format string, args ...any) Plan {
 		p.Drop, p.Fresh, p.Reason = true, true, fmt.Sprintf(format, args...)
@@ -69,7 +73,7 @@ func NewPlan(l Log) Plan {
 		return rebuild("%s was last written %d ms ago, longer than tombstones of %s are kept (%d ms): deletions may have been missed",
 			l.Space, l.Now-l.Position.At, l.TP, l.TombstoneRetention)
 	}
-	p.From = at
+	p.From, p.Since = at, l.Position.At
 	return p
 }
 
@@ -134,7 +138,12 @@ func (r *Restore) Load(l store.Loader, rs []record.Record, next int64) error {
 	return nil
 }
 
-// Position is what the space holds after what was added, written at now.
+// Position is what the space holds after what was added. A space that is
+// complete was so at now; one that is not says since when it has not been: a
+// crash must not make it look newer than it is.
 func (r *Restore) Position(now int64) store.Position {
+	if !r.Done() {
+		now = r.plan.Since
+	}
 	return store.Position{Log: r.plan.ID, Changelog: r.next, StreamTime: record.NoTime, At: now, Exists: true}
 }

@@ -193,11 +193,11 @@ func restore(t *rapid.T, s *space, log []*record.Record) bool {
 // offsets.
 func TestRestorePosition(t *testing.T) {
 	t.Parallel()
-	r := changelog.NewRestore(changelog.Plan{ID: store.LogID{7}, From: 4, To: 9})
+	r := changelog.NewRestore(changelog.Plan{ID: store.LogID{7}, From: 4, To: 9, Since: 33})
 	var b store.Batch
 	part := b.Part(store.Space{Table: "t"}, 1)
 	r.Add(part, []record.Record{{Offset: 3, Key: []byte("old")}, {Offset: 5, Key: []byte("k"), Value: []byte("v")}}, 8, 77)
-	want := store.Position{Log: store.LogID{7}, Changelog: 8, StreamTime: record.NoTime, At: 77, Exists: true}
+	want := store.Position{Log: store.LogID{7}, Changelog: 8, StreamTime: record.NoTime, At: 33, Exists: true}
 	if part.Position.Log != want.Log || part.Position.Changelog != want.Changelog || part.Position.StreamTime != want.StreamTime || part.Position.At != want.At || !part.Position.Exists {
 		t.Errorf("position %+v, want %+v", part.Position, want)
 	}
@@ -209,7 +209,37 @@ func TestRestorePosition(t *testing.T) {
 	}
 	// A marker takes the last offset; nothing is seen of it.
 	r.Add(part, nil, 9, 78)
-	if !r.Done() {
-		t.Error("not done at the end")
+	if !r.Done() || part.Position.At != 78 {
+		t.Errorf("done %t, complete at %d; want it done and complete at 78", r.Done(), part.Position.At)
+	}
+}
+
+// A restore that breaks off does not make the space look newer than it is. Of a
+// log with a put and, further on, its deletion, the first half is read; both go
+// to compaction, and the tombstone when it has been kept for long enough.
+// Whoever goes on from the middle after that would keep the entry for ever.
+func TestBrokenOffRestoreIsAsOldAsItsBegin(t *testing.T) {
+	t.Parallel()
+	const kept = 1000
+	log := changelog.Log{End: 9, Now: 5000, TombstoneRetention: kept}
+	fresh := changelog.NewPlan(log)
+	log.Position = store.Position{Changelog: 2, At: 4500, Exists: true}
+	behind := changelog.NewPlan(log)
+	for name, c := range map[string]struct {
+		plan  changelog.Plan
+		since int64
+	}{"from the start": {fresh, 5000}, "what was missing": {behind, 4500}} {
+		r := changelog.NewRestore(c.plan)
+		var b store.Batch
+		part := b.Part(store.Space{Table: "t"}, 1)
+		r.Add(part, []record.Record{{Offset: 4, Key: []byte("k"), Value: []byte("v")}}, 5, 5900)
+		again := changelog.Log{End: 9, TombstoneRetention: kept, Position: part.Position, Now: c.since + kept}
+		if p := changelog.NewPlan(again); p.Drop || p.Since != c.since {
+			t.Errorf("%s: at %d: drop %t (%s), kept since %d, want since %d", name, again.Now, p.Drop, p.Reason, p.Since, c.since)
+		}
+		again.Now++
+		if p := changelog.NewPlan(again); !p.Drop {
+			t.Errorf("%s: at %d a tombstone may be gone, and the space is kept", name, again.Now)
+		}
 	}
 }

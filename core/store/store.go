@@ -56,8 +56,9 @@ type Position struct {
 	// StreamTime is the stream time of the owning task at that point, in
 	// Unix milliseconds, or record.NoTime.
 	StreamTime int64
-	// At is the processing time of the batch, in Unix milliseconds: a space
-	// that was away for longer than tombstones are kept must be rebuilt.
+	// At is a time, in Unix milliseconds, at which the space held all that
+	// was committed to its log: one that was away for longer than tombstones
+	// are kept must be rebuilt.
 	At int64
 	// Inputs are the input offsets of the owning task at that point, for
 	// people and checkers; the group's committed offsets are authoritative.

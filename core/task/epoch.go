@@ -72,8 +72,10 @@ func (t *Task) change(s *space, w *entry) record.Record {
 
 // Collect adds the writes of the epoch in flight, which is known to be
 // committed, to a store batch, each space with its position. next tells the
-// offset after the last changelog record of a partition.
-func (t *Task) Collect(b *store.Batch, next map[record.TopicPartition]int64, now int64) {
+// offset after the last changelog record of a partition, began when the round
+// began: the task was ours then, or it would not have been committed, so its
+// spaces held all of their logs. Of the time since nobody knows.
+func (t *Task) Collect(b *store.Batch, next map[record.TopicPartition]int64, began int64) {
 	for _, s := range t.spaces {
 		if s.fly == nil || len(s.fly.order) == 0 {
 			continue
@@ -91,7 +93,7 @@ func (t *Task) Collect(b *store.Batch, next map[record.TopicPartition]int64, now
 			Log:        s.log,
 			Changelog:  next[s.changelog],
 			StreamTime: t.flying.StreamTime,
-			At:         now,
+			At:         began,
 			Inputs:     t.flying.Offsets,
 			Exists:     true,
 		}

@@ -115,7 +115,7 @@ func (m *Machine) apply(ev Decided) {
 	m.outcome = ev
 	m.applying = true
 	m.batch.Reset()
-	m.each(func(o *owned) { o.task.Collect(&m.batch, ev.Next, ev.Now) })
+	m.each(func(o *owned) { o.task.Collect(&m.batch, ev.Next, m.last) })
 	if m.batch.Empty() {
 		m.applied(Applied{Round: ev.Round})
 		return
@@ -131,7 +131,7 @@ func (m *Machine) applied(ev Applied) {
 		// A task left while its batch was on the way; the others go on.
 		before := len(m.batch.Parts())
 		m.batch = store.Batch{}
-		m.each(func(o *owned) { o.task.Collect(&m.batch, m.outcome.Next, m.outcome.Now) })
+		m.each(func(o *owned) { o.task.Collect(&m.batch, m.outcome.Next, m.last) })
 		switch {
 		case m.batch.Empty():
 			ev.Err = nil

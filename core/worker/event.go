@@ -63,7 +63,6 @@ type (
 		// Next is the offset after the last record written to each
 		// partition, for Committed.
 		Next map[record.TopicPartition]int64
-		Now  int64
 		Err  error
 	}
 	// Applied says that the store took the batch of a round, or why not.

@@ -244,7 +244,7 @@ func (l *lab) restoreSpace(gen store.Generation, p changelog.Plan) error {
 			continue
 		}
 		var b store.Batch
-		r.Add(b.Part(p.Space, gen), rs, next, l.now)
+		r.Add(b.Part(p.Space, gen), rs, next, p.Now)
 		if err := l.disk.apply(&b); err != nil {
 			return err
 		}
@@ -278,7 +278,7 @@ func (l *lab) decide(outcome worker.Outcome, really bool) {
 	}
 	r := l.round
 	next := l.end(really)
-	l.step(worker.Decided{Round: r.ID, Outcome: outcome, Next: next, Now: l.now, Err: errors.New("somebody has a newer epoch")})
+	l.step(worker.Decided{Round: r.ID, Outcome: outcome, Next: next, Err: errors.New("somebody has a newer epoch")})
 }
 
 // send brings the round in flight to the broker, all but its end.

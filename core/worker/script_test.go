@@ -108,7 +108,7 @@ func (l *lab) runEvent(d *datadriven.TestData, a args) bool {
 	case "send":
 		l.send()
 	case "decided":
-		l.step(worker.Decided{Round: a.num("round", 0), Outcome: worker.Committed, Now: l.now})
+		l.step(worker.Decided{Round: a.num("round", 0), Outcome: worker.Committed})
 	case "apply":
 		if d.HasArg("really") {
 			if err := l.disk.apply(l.apply.Batch); err != nil {
