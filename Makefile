@@ -45,6 +45,8 @@ all_of = $(foreach d,$(wildcard $(1)),./$(d)/...)
 flag = $(if $(2),--$(1) $(2))
 # gotest runs tests with the race detector: $(call gotest,arguments).
 gotest = $(GO) test -race $(if $(COUNTS),-json) $(1) $(if $(COUNTS),| $(GO) run ./tools/testcount -to $(COUNTS))
+# plaintest is gotest without the race detector.
+plaintest = $(GO) test $(if $(COUNTS),-json) $(1) $(if $(COUNTS),| $(GO) run ./tools/testcount -to $(COUNTS))
 # seeds runs a test of the simulated cluster: $(call seeds,test,flags).
 seeds = $(BIN)/weir sim run ./sim/cluster/hunt --run '^$(1)$$' --quiet --check 10 $(call flag,jobs,$(JOBS)) $(2)$(if $(COUNTS), && echo "count 1 0 0" >>$(COUNTS))
 # need stops with a message when there are no packages to test.
@@ -68,13 +70,14 @@ test: ## test all modules with the race detector
 sim: ## simulate: property tests (CHECKS), runs that once failed, fresh seeds of the cluster, each tenth twice (SEEDS or FOR, SEED, JOBS)
 	$(call need,$(wildcard sim))
 	$(call gotest,-count=1 -timeout 30m ./sim -rapid.checks=$(CHECKS) $(if $(SEED),-rapid.seed=$(SEED)))
+	$(call plaintest,-count=1 -timeout 30m ./tools/weir -run TestSimulatedExample)
 	@$(GO) build -o $(BIN)/weir ./tools/weir
 	$(call seeds,TestRegression,--seed 1 --seeds $(words $(REGRESSIONS) $(REGRESSIONS) $(REGRESSIONS)))
 	$(call seeds,TestSeed,$(call flag,seed,$(SEED)) $(if $(filter command environment,$(firstword $(origin FOR))),--for $(FOR) --seeds $(or $(SEEDS),1000000),--seeds $(or $(SEEDS),200)))
 
 zoo: ## hunt known bugs in the simulator (MUTANTS: all, HUNTS for each, BUDGET of seeds for a hunt, SEED)
 	@$(GO) build -o $(BIN)/weir ./tools/weir
-	@nice $(BIN)/weir sim zoo --hunts $(HUNTS) --budget $(BUDGET) $(call flag,seed,$(SEED)) $(MUTANTS)
+	@nice $(BIN)/weir sim zoo --control --hunts $(HUNTS) --budget $(BUDGET) $(call flag,jobs,$(JOBS)) $(call flag,seed,$(SEED)) $(MUTANTS)
 
 conformance: ## run the conformance suites against every store and transport
 	$(call need,$(call all_of,conformance stores transports))

@@ -16,8 +16,8 @@ type shop struct{ t *testing.T }
 
 func newShop(t *testing.T) *shop {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("compiles for the simulator and runs it, which takes a minute: not with -short")
+	if testing.Short() || raced {
+		t.Skip("compiles for the simulator, which takes minutes with the race detector: make sim runs it without")
 	}
 	dir, err := filepath.Abs("../../examples/simulated")
 	if err != nil {
