@@ -66,6 +66,7 @@ func Invariants() []Invariant {
 		{"S10", "the order of each key is kept", true, keyOrder},
 		{"S11", "no task commits before its tables are restored", false, restoredFirst},
 		{"S12", "what was deleted stays deleted", false, deletedStays},
+		{"S13", "a standby that has caught up holds what the active task holds", false, standbysAgree},
 		{"S14", "stream time never goes back", true, timeAdvances},
 		{"S15", "each window that stream time has passed is sent as it should, late records are counted", true, windowsClose},
 		{"S16", "windows close once and timers fire once", true, once},

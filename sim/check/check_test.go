@@ -92,6 +92,10 @@ func (b *build) restore(worker string, at, to int64, done bool) *build {
 	return b.add(Event{Kind: Restoring, Worker: worker, Table: "t", Reached: at, To: to, Done: done})
 }
 
+func (b *build) follow(worker string, at, to int64) *build {
+	return b.add(Event{Kind: Following, Worker: worker, Table: "t", Reached: at, To: to, Done: at >= to})
+}
+
 func (b *build) worker(k Kind, worker string, parts ...TP) *build {
 	return b.add(Event{Kind: k, Worker: worker, Parts: parts})
 }
@@ -258,6 +262,19 @@ func histories() cases {
 			bad: []*build{
 				begin().log(log0, 1, "a", "1").log(log0, 1, "a", "").store(Held, "w", 2, "a", "1"),
 				begin().log(log0, 1, "a", "").store(Opened, "w", 1, "a", "1"),
+			},
+		},
+		"S13": {
+			good: []*build{
+				begin().log(log0, 1, "a", "1").log(log0, 1, "a", "2").follow("v", 2, 2).store(Held, "w", 2, "a", "2").store(Held, "v", 2, "a", "2"),
+				begin().log(log0, 1, "a", "1").log(log0, 1, "a", "2").store(Held, "w", 2, "a", "2").store(Held, "v", 1, "a", "1"), // older, no standby
+			},
+			bad: []*build{
+				begin().log(log0, 1, "a", "1").store(Held, "w", 1, "a", "1").store(Held, "v", 1, "a", "1", "b", "1"),
+				begin().log(log0, 1, "a", "1").store(Held, "w", 1, "a", "1").store(Held, "v", 1, "a", "2"),
+				begin().log(log0, 1, "a", "1").store(Held, "w", 1, "a", "1").store(Held, "v", 1),
+				begin().log(log0, 1, "a", "1").log(log0, 1, "a", "2").follow("v", 1, 2),
+				begin().log(log0, 1, "a", "1").log(log0, 1, "a", "2").follow("v", 2, 2).store(Held, "v", 1, "a", "1"),
 			},
 		},
 		"S14": {

@@ -41,6 +41,10 @@ const (
 	Held Kind = "held"
 	// Restoring is the progress of a restore: Space, From, Reached, To, Done.
 	Restoring Kind = "restoring"
+	// Following is what a standby is at when all else is at rest: Table,
+	// Partition, Reached of To, Done when it has caught up. Worker is named as
+	// in Held.
+	Following Kind = "following"
 	// Compacted says that the broker compacted its logs.
 	Compacted Kind = "compacted"
 	// Fault is anything that was done to the system: Note.

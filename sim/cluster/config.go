@@ -27,6 +27,9 @@ type Config struct {
 	Partitions       int32
 	// TopicPartitions overrides Partitions for single topics.
 	TopicPartitions map[string]int32
+	// Standbys of each task with state; 0 draws none or one from the seed,
+	// -1 means none.
+	Standbys int
 	// Guarantee; the zero value is exactly-once.
 	Guarantee runtime.Guarantee
 	// Duration is how long faults go on; default 50 s. Input comes all the

@@ -132,6 +132,7 @@ func (w *world) settle() {
 	})
 	if ok {
 		w.h.Add(check.Event{Kind: check.Caught, Took: time.Since(healed).Milliseconds()})
+		w.follow()
 	} else {
 		w.h.Add(check.Event{Kind: check.Fault, Note: w.stuck()})
 	}

@@ -102,6 +102,12 @@ func newWorld(t testing.TB, cfg Config) *world {
 		injected: make(map[fault.Kind]int), points: make(map[string]int),
 	}
 	w.knobs = drawKnobs(rand.New(rand.NewPCG(cfg.Seed, 0x5e77)))
+	switch {
+	case cfg.Standbys > 0:
+		w.knobs.standbys = cfg.Standbys
+	case cfg.Standbys < 0:
+		w.knobs.standbys = 0
+	}
 	top, err := cfg.App().Build()
 	if err != nil {
 		t.Fatal(err)
