@@ -124,7 +124,7 @@ func (b *standbys) open() {
 			break
 		}
 		p := s.broker.partition(l.TP)
-		l.Position, l.Corrupt, l.Start, l.End = pos, err != nil, p.start, p.end()
+		l.Position, l.ID, l.Corrupt, l.Start, l.End = pos, p.id(), err != nil, p.start, p.end()
 		ev.Logs = append(ev.Logs, l)
 	}
 	b.step(ev)
