@@ -207,7 +207,8 @@ func (b *standbys) do(ctx context.Context, e standby.Effect) standby.Event {
 		b.s.log.Info("standby caught up", "task", e.Task.String())
 		b.s.assignor.note([]task.ID{e.Task})
 	case standby.Failed:
-		b.s.log.Error("standby stopped; it is tried again when the group assigns the next time", "task", e.Task.String(), "error", e.Err)
+		b.s.log.Error("standby stopped; it is tried again soon", "task", e.Task.String(), "error", e.Err)
+		b.s.services.Go(func() { b.again(ctx) })
 	}
 	return nil
 }
@@ -245,6 +246,23 @@ func (b *standbys) close(e standby.Close) {
 		if err := b.s.cfg.Store.Release(sp, e.Generation); err != nil {
 			b.s.log.Warn("releasing the space of a standby failed", "space", sp.String(), "error", err)
 		}
+	}
+}
+
+// standbyRetry is when a standby that failed is tried again.
+const standbyRetry = 10 * time.Second
+
+// again tries standbys again that have failed.
+func (b *standbys) again(ctx context.Context) {
+	t := time.NewTimer(standbyRetry)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		b.s.mu.Lock()
+		gen := b.s.nextGeneration()
+		b.s.mu.Unlock()
+		b.post(standby.Retry{Generation: gen})
+	case <-ctx.Done():
 	}
 }
 

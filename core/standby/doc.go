@@ -14,7 +14,7 @@
 //	Wanted ──▶ opening ──Opened──▶ following ──────────┘
 //	   ▲          ▲                    │ │
 //	   │          └── out of range ────┘ └─ Take, not wanted any more: closed
-//	   └── again with the next assignment ── failed
+//	   └── Retry, the next assignment ── failed
 //
 // Rules that the machine keeps, whatever the order of events:
 //

@@ -60,6 +60,9 @@ type (
 	Polled struct{}
 	// Applied answers Apply; Err says why the store did not take the batch.
 	Applied struct{ Err error }
+	// Retry tries standbys again that have failed, in a generation larger than
+	// any before.
+	Retry struct{ Generation store.Generation }
 	// Restoring says whether tasks of this worker are being restored.
 	Restoring struct{ On bool }
 	// Stop gives all standbys up.
@@ -75,6 +78,7 @@ func (Fetched) event()     {}
 func (FetchFailed) event() {}
 func (Polled) event()      {}
 func (Applied) event()     {}
+func (Retry) event()       {}
 func (Restoring) event()   {}
 func (Stop) event()        {}
 
@@ -121,8 +125,8 @@ type (
 	// CaughtUp says that a standby holds all that its changelogs held when it
 	// was opened, for the first time since then.
 	CaughtUp struct{ Task task.ID }
-	// Failed says that a standby is not kept, and why. It is tried again when
-	// the group assigns the next time.
+	// Failed says that a standby is not kept, and why. It is tried again with
+	// Retry, or when the group assigns the next time.
 	Failed struct {
 		Task task.ID
 		Err  error

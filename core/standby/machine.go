@@ -83,6 +83,8 @@ func (m *Machine) Step(ev Event) []Effect {
 		m.opened(ev)
 	case Dropped:
 		m.dropped(ev)
+	case Retry:
+		m.again(ev.Generation)
 	case Restoring:
 		m.yield(ev.On)
 	case Stop:

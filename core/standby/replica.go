@@ -58,6 +58,18 @@ func (m *Machine) want(ev Wanted) {
 	m.add(ev.Generation, ev.Tasks)
 }
 
+// again opens the standbys that have failed.
+func (m *Machine) again(gen store.Generation) {
+	var ids []task.ID
+	for _, r := range slices.Clone(m.replicas) {
+		if r.state == Stopped {
+			ids = append(ids, r.id)
+			m.remove(r)
+		}
+	}
+	m.add(gen, ids)
+}
+
 // add opens the tasks that are wanted here and not there yet.
 func (m *Machine) add(gen store.Generation, ids []task.ID) {
 	for _, id := range ids {
@@ -118,7 +130,7 @@ func (m *Machine) unfetch(r *replica) {
 	m.emit(Unfetch{r.parts()})
 }
 
-// fail stops a standby until the next assignment.
+// fail stops a standby until it is tried again.
 func (m *Machine) fail(r *replica, err error) {
 	m.unfetch(r)
 	m.emit(Close{r.id, r.gen, r.stores})

@@ -70,6 +70,9 @@ func (l *lab) run(d *datadriven.TestData) {
 		l.fetch(l.part(words[0]), num("max", 1000))
 	case "restoring":
 		l.step(standby.Restoring{On: words[0] == "on"})
+	case "retry":
+		l.gen++
+		l.step(standby.Retry{Generation: l.gen})
 	case "stop":
 		l.step(standby.Stop{})
 	case "failed":

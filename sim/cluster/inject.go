@@ -19,7 +19,7 @@ func points() []string {
 }
 
 func restorePoints() []string {
-	return []string{"assign", "open.committed", "open.opened", "restore.dropped", "restore.apply", "restore.applied"}
+	return []string{"assign", "open.committed", "open.opened", "restore.dropped", "restore.apply", "restore.applied", "standby.opened", "standby.apply", "standby.applied"}
 }
 
 // space is what plans of this world are drawn from.
