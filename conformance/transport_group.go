@@ -20,6 +20,7 @@ func memberChecks() []TransportCheck {
 		transportCheck("group/offsets-outlive-the-member", checkOffsetsOutlive),
 		transportCheck("group/leave-is-silent", checkLeaveIsSilent),
 		transportCheck("group/generation", checkGeneration),
+		transportCheck("group/briefs", checkBriefs),
 		transportCheck("group/zombie", checkZombie, Expels),
 		transportCheck("group/lost", checkLost, Expels),
 		transportCheck("group/pending-offsets", checkPendingOffsets, ForeignTransactions),

@@ -108,8 +108,20 @@ func (s *wire) join(tr runtime.Transport) *member {
 
 func (s *wire) joinWith(tr runtime.Transport, cfg runtime.GroupConfig) *member {
 	s.Helper()
-	m := &member{s: s, name: s.owners.name(), changed: make(chan struct{}), owned: make(map[tp]bool)}
-	cfg.Group, cfg.Topics, cfg.Assignor = s.name("g"), []string{s.name("in")}, evenly{}
+	m := s.newMember()
+	cfg.Assignor = evenly{}
+	s.enter(tr, m, m, cfg)
+	return m
+}
+
+func (s *wire) newMember() *member {
+	return &member{s: s, name: s.owners.name(), changed: make(chan struct{}), owned: make(map[tp]bool)}
+}
+
+// enter makes a member with a listener join.
+func (s *wire) enter(tr runtime.Transport, m *member, l runtime.Listener, cfg runtime.GroupConfig) {
+	s.Helper()
+	cfg.Group, cfg.Topics = s.name("g"), []string{s.name("in")}
 	if cfg.Session == 0 {
 		cfg.Session = 10 * time.Second
 	}
@@ -117,10 +129,9 @@ func (s *wire) joinWith(tr runtime.Transport, cfg runtime.GroupConfig) *member {
 		cfg.Rebalance = 20 * time.Second
 	}
 	cfg.Heartbeat = 100 * time.Millisecond
-	g, err := tr.Join(s.ctx, cfg, m)
+	g, err := tr.Join(s.ctx, cfg, l)
 	s.ok(err)
 	m.group = g
-	return m
 }
 
 // all returns a member that has all four partitions.
