@@ -91,12 +91,6 @@ func stateMutants() []Mutant {
 // standbyMutants are bugs of standby replicas.
 func standbyMutants() []Mutant {
 	return []Mutant{
-		{"standby-not-emptied", "what a standby holds that does not fit its changelog is kept, and promoted (KAFKA-9891)", []string{"S1", "S6", "S7", "S12", "S13"}, []Edit{
-			{"core/standby/replica.go", "\t\tif p.Drop {\n", "\t\tif p.Drop && !zooOn(\"standby-not-emptied\") {\n"},
-		}},
-		{"standby-position-ahead", "the position of a standby is ahead of what it wrote", []string{"S1", "S6", "S12", "S13"}, []Edit{
-			{"core/standby/replica.go", "\tsp.Add(m.batch.Part(sp.plan.Space, r.gen), ev.Records, ev.Next, ev.Now)\n", "\tif n := len(ev.Records); n > 0 && zooOn(\"standby-position-ahead\") {\n\t\tev.Records = ev.Records[:n-1]\n\t}\n\tsp.Add(m.batch.Part(sp.plan.Space, r.gen), ev.Records, ev.Next, ev.Now)\n"},
-		}},
 		{"standby-stands-still", "a standby does not go on once restores on its worker are over", []string{"S13"}, []Edit{
 			{"core/standby/replica.go", "\t\tdefault:\n\t\t\tm.emit(Resume{r.parts()})\n", "\t\tcase !zooOn(\"standby-stands-still\"):\n\t\t\tm.emit(Resume{r.parts()})\n"},
 		}},
