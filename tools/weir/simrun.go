@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -236,7 +238,8 @@ func (r *simRun) repeat(t *simtest.Target, traces map[uint64]string) error {
 		defer mu.Unlock()
 		return fmt.Sprintf("%d of %d seeds run again, %d alike", done, len(traces), same)
 	})
-	err := r.each(jobs, r.seeds, func() bool { mu.Lock(); defer mu.Unlock(); return done == len(traces) }, func(seed uint64) error {
+	last := slices.Max(slices.Collect(maps.Keys(traces)))
+	err := r.each(jobs, int(last-r.first)+1, func() bool { return false }, func(seed uint64) error {
 		want, ok := traces[seed]
 		if !ok {
 			return nil
