@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -53,6 +54,10 @@ func (m *Machine) opened(ev *Opened) {
 	if o == nil || o.state != Opening {
 		return
 	}
+	if errors.Is(ev.Err, store.ErrFenced) {
+		m.outdated(o, ev.Err)
+		return
+	}
 	if ev.Err != nil {
 		m.halt(o, ev.Err)
 		return
@@ -63,6 +68,15 @@ func (m *Machine) opened(ev *Opened) {
 		plans[i] = changelog.NewPlan(l)
 	}
 	m.emit(Restore{o.id, o.gen, plans})
+}
+
+// outdated answers a store, shared with other workers, that knows a newer
+// generation of a task. Either this worker is a zombie, or the clock of an
+// earlier owner was ahead of ours. Joining the group anew tells which: who is
+// given the task then, has it in a generation of that moment.
+func (m *Machine) outdated(o *owned, err error) {
+	o.state, o.err = Stopped, err
+	m.emit(Rejoin{fmt.Errorf("the store knows a newer owner of task %s (if that is never so, compare the workers' clocks): %w", o.id, err)})
 }
 
 // restored starts the task: nothing was processed before.

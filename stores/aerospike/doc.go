@@ -54,5 +54,6 @@
 // # Clocks
 //
 // Generations come from the clocks of workers. A worker whose clock is behind
-// that of the last owner is fenced until it catches up.
+// that of the last owner is fenced, and joins its group anew until it has caught
+// up.
 package aerospike

@@ -252,6 +252,53 @@ func TestServerAwayFromWorker(t *testing.T) {
 	j.verify()
 }
 
+// TestOverloadedServer refuses all writes for longer than they are tried again:
+// the worker holds back and goes on by itself, and reads nothing that is wrong.
+func TestOverloadedServer(t *testing.T) {
+	t.Parallel()
+	j := newJob(t, 50)
+	j.start("one")
+	for i := range 3 {
+		j.send(300)
+		j.settle()
+		well := j.srv.Inject(asfake.Fault{Code: asfake.DeviceOverload, When: func(q asfake.Request) bool { return q.Write }})
+		j.send(300)
+		eventually(t, "the worker waits for the store", func() bool {
+			return j.log.count("cannot be reached")+j.log.count("failed during a restore") > i*wordPartitions
+		})
+		well()
+		j.settle()
+	}
+	if n := j.log.count("task stopped"); n > 0 {
+		t.Errorf("%d tasks stopped", n)
+	}
+	j.stop()
+	j.verify()
+}
+
+// TestClockBehindTheLastOwner opens tasks that a worker with a clock ahead of ours
+// had before: the worker goes on once its clock is there.
+func TestClockBehindTheLastOwner(t *testing.T) {
+	t.Parallel()
+	j := newJob(t, 50)
+	ahead := openStore(t, config(j.srv.Addr()))
+	for p := range int32(wordPartitions) {
+		gen := store.Generation(time.Now().Add(500 * time.Millisecond).UnixMilli())
+		if _, _, err := ahead.Open(store.Space{Table: "counts", Partition: p}, gen); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closeStore(t, ahead)
+	j.send(300)
+	j.start("one")
+	j.settle()
+	if n := j.log.count("leaving the group to join it anew"); n == 0 {
+		t.Error("the clock of the last owner was not ahead")
+	}
+	j.stop()
+	j.verify()
+}
+
 // TestCallsOfAWorker counts what a record costs: keys are read ahead many in a
 // call and written many in a call, so that the way to the server is paid for
 // each commit and not for each key.
