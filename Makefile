@@ -16,6 +16,8 @@ MUTANTS ?=
 SEEDS   ?=
 JOBS    ?=
 FOR     ?= 10m
+# Tests that make integration leaves out, as a regular expression.
+SKIP    ?=
 # The images that make integration starts where no servers or jars are named.
 WEIR_KAFKA_IMAGE     ?= apache/kafka:4.3.1
 WEIR_AEROSPIKE_IMAGE ?= aerospike/aerospike-server
@@ -85,7 +87,7 @@ conformance: ## run the conformance suites against every store and transport
 
 integration: COUNTS := $(or $(COUNTS),$(shell mktemp))
 integration: ## run the tests that need real servers and list those not run (BROKERS, or containers, or WEIR_KAFKA_JARS=1; see docs/integration.md)
-	WEIR_KAFKA_IMAGE='$(WEIR_KAFKA_IMAGE)' WEIR_AEROSPIKE_IMAGE='$(WEIR_AEROSPIKE_IMAGE)' WEIR_KAFKA_BROKERS='$(or $(BROKERS),$(WEIR_KAFKA_BROKERS))' $(call gotest,-count=1 -timeout 30m $(if $(HAVE_ROCKSDB),-tags rocksdb) ./integration/...)
+	WEIR_KAFKA_IMAGE='$(WEIR_KAFKA_IMAGE)' WEIR_AEROSPIKE_IMAGE='$(WEIR_AEROSPIKE_IMAGE)' WEIR_KAFKA_BROKERS='$(or $(BROKERS),$(WEIR_KAFKA_BROKERS))' $(call gotest,-count=1 -timeout 30m $(if $(HAVE_ROCKSDB),-tags rocksdb) $(if $(SKIP),-skip '$(SKIP)') ./integration/...)
 	@! grep -q '^skip ' $(COUNTS) || { echo "not run here:"; sed -n 's/^skip /  /p' $(COUNTS) | sort -u; }
 
 chaos: ## hurt three brokers and the workers of the torture application (FOR, SEED; from jars, or with WEIR_KAFKA_JARS= in containers)

@@ -1,30 +1,53 @@
 package integration_test
 
 import (
+	"fmt"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/weirstream/weir/conformance"
 	"github.com/weirstream/weir/core/store"
 	"github.com/weirstream/weir/integration"
-	"github.com/weirstream/weir/stores/pebble"
+	"github.com/weirstream/weir/stores/aerospike"
+	"github.com/weirstream/weir/stores/aerospike/asfake"
 )
 
-// TestApplicationPebble runs the applications of the suite on a real Kafka
-// with Pebble on this machine's disk.
-func TestApplicationPebble(t *testing.T) {
+// onKafka runs the applications of the suite on a real Kafka, with a store.
+func onKafka(t *testing.T, name string, place func(tb conformance.TB) conformance.StorePlace) {
+	t.Helper()
 	brokers, loopback := integration.Kafka(t)
 	conformance.Application(t, conformance.ApplicationFactory{
-		Name:      "kafka and pebble",
+		Name:      name,
 		Transport: realPlaces(brokers, loopback),
-		Store: func(tb conformance.TB) conformance.StorePlace {
-			dir := filepath.Join(tb.TempDir(), "store")
-			return conformance.StorePlace{Open: func() (store.Store, error) {
-				return pebble.Open(pebble.Config{Dir: dir, MemoryBytes: 8 << 20})
-			}}
-		},
-		Can:      []conformance.Capability{conformance.Reopens},
-		Patience: 5 * time.Minute,
+		Store:     place,
+		Can:       []conformance.Capability{conformance.Reopens},
+		Patience:  5 * time.Minute,
+	})
+}
+
+// inDirectories makes places on this machine's disk.
+func inDirectories(open func(dir string) (store.Store, error)) func(tb conformance.TB) conformance.StorePlace {
+	return func(tb conformance.TB) conformance.StorePlace {
+		dir := filepath.Join(tb.TempDir(), "store")
+		return conformance.StorePlace{Open: func() (store.Store, error) { return open(dir) }}
+	}
+}
+
+// TestApplicationPebble runs them with Pebble.
+func TestApplicationPebble(t *testing.T) { onKafka(t, "kafka and pebble", inDirectories(openPebble)) }
+
+// TestApplicationAerospikeFake runs them with the fake Aerospike.
+func TestApplicationAerospikeFake(t *testing.T) {
+	s, err := asfake.Start(asfake.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	var n atomic.Int64
+	onKafka(t, "kafka and the fake aerospike", func(conformance.TB) conformance.StorePlace {
+		cfg := aerospike.Config{Hosts: []string{s.Addr()}, Namespace: "test", Prefix: fmt.Sprintf("app-%d", n.Add(1)), RetryFor: 5 * time.Second}
+		return conformance.StorePlace{Open: func() (store.Store, error) { return aerospike.Open(cfg) }}
 	})
 }

@@ -15,3 +15,9 @@ func openRocksDB(dir string) (store.Store, error) {
 
 // TestStoreRocksDB runs the store suite on RocksDB.
 func TestStoreRocksDB(t *testing.T) { onDisk(t, "rocksdb", openRocksDB) }
+
+// TestApplicationRocksDB runs the applications of the suite with RocksDB on a
+// real Kafka.
+func TestApplicationRocksDB(t *testing.T) {
+	onKafka(t, "kafka and rocksdb", inDirectories(openRocksDB))
+}

@@ -171,31 +171,32 @@ func address(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
 // Ports below those that systems give to outgoing connections (32768 and up on
 // Linux, 49152 elsewhere): a broker that is down for a while must find its own
-// unused.
-const firstPort, lastPort = 12000, 32000
+// unused. They are given out in blocks, whose first port is kept while the
+// cluster lives, so that another cluster of this computer takes another block.
+const firstPort, lastPort, block = 12000, 32000, 64
 
-// freePorts finds ports that nobody listens on.
-func freePorts(n int) ([]int, error) {
-	var ports []int
-	var ls []net.Listener
-	defer func() {
-		for _, l := range ls {
-			_ = l.Close()
-		}
-	}()
-	for range 100 * n {
-		if len(ports) == n {
-			return ports, nil
-		}
-		port := firstPort + rand.IntN(lastPort-firstPort)
-		l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", address(port))
+// freePorts finds ports that nobody listens on, and returns the one that keeps
+// the block.
+func freePorts(n int) ([]int, net.Listener, error) {
+	for range 100 {
+		at := firstPort + block*rand.IntN((lastPort-firstPort)/block)
+		keep, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", address(at))
 		if err != nil {
 			continue
 		}
-		ls = append(ls, l)
-		ports = append(ports, port)
+		var ports []int
+		for port := at + 1; port < at+block && len(ports) < n; port++ {
+			if l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", address(port)); err == nil {
+				_ = l.Close()
+				ports = append(ports, port)
+			}
+		}
+		if len(ports) == n {
+			return ports, keep, nil
+		}
+		_ = keep.Close()
 	}
-	return nil, fmt.Errorf("fewer than %d free ports from %d to %d", n, firstPort, lastPort)
+	return nil, nil, fmt.Errorf("fewer than %d free ports in all blocks of %d from %d to %d", n, block, firstPort, lastPort)
 }
 
 // Loopback dials 127.0.0.1 and refuses everything else, for kgo.Dialer and

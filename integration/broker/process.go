@@ -53,10 +53,11 @@ func startProcesses(ctx context.Context, cfg Config) (*Cluster, error) {
 	for _, p := range all {
 		voters = append(voters, fmt.Sprintf("%d@%s", p.id, p.voters.addr()))
 	}
-	ports, err := freePorts(4 * cfg.Nodes)
+	ports, keep, err := freePorts(4 * cfg.Nodes)
 	if err != nil {
 		return c, err
 	}
+	c.stop = keep.Close
 	for i, p := range all {
 		if err := p.format(ctx, c.Nodes[i].clients, ports[4*i:], properties(p.id, cfg.Nodes, voters)); err != nil {
 			return c, err
