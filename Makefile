@@ -49,8 +49,8 @@ flag = $(if $(2),--$(1) $(2))
 gotest = $(GO) test -race $(if $(COUNTS),-json) $(1) $(if $(COUNTS),| $(GO) run ./tools/testcount -to $(COUNTS))
 # plaintest is gotest without the race detector.
 plaintest = $(GO) test $(if $(COUNTS),-json) $(1) $(if $(COUNTS),| $(GO) run ./tools/testcount -to $(COUNTS))
-# seeds runs a test of the simulated cluster: $(call seeds,test,flags).
-seeds = $(BIN)/weir sim run ./sim/cluster/hunt --run '^$(1)$$' --quiet --check 10 $(call flag,jobs,$(JOBS)) $(2)$(if $(COUNTS), && echo "count 1 0 0" >>$(COUNTS))
+# seeds runs a test of the simulated cluster: $(call seeds,package,test,flags).
+seeds = $(BIN)/weir sim run $(1) --run '^$(2)$$' --quiet --check 10 $(call flag,jobs,$(JOBS)) $(3)$(if $(COUNTS), && echo "count 1 0 0" >>$(COUNTS))
 # need stops with a message when there are no packages to test.
 need = $(if $(strip $(1)),,$(error no packages for this target))
 
@@ -74,8 +74,9 @@ sim: ## simulate: property tests (CHECKS), runs that once failed, fresh seeds of
 	$(call gotest,-count=1 -timeout 30m ./sim -rapid.checks=$(CHECKS) $(if $(SEED),-rapid.seed=$(SEED)))
 	$(call plaintest,-count=1 -timeout 30m ./tools/weir -run TestSimulatedExample)
 	@$(GO) build -o $(BIN)/weir ./tools/weir
-	$(call seeds,TestRegression,--seed 1 --seeds $(words $(REGRESSIONS) $(REGRESSIONS) $(REGRESSIONS)))
-	$(call seeds,TestSeed,$(call flag,seed,$(SEED)) $(if $(filter command environment,$(firstword $(origin FOR))),--for $(FOR) --seeds $(or $(SEEDS),1000000),--seeds $(or $(SEEDS),200)))
+	$(call seeds,./sim/cluster/hunt,TestRegression,--seed 1 --seeds $(words $(REGRESSIONS) $(REGRESSIONS) $(REGRESSIONS)))
+	$(call seeds,./examples/flights/app,TestCluster,$(call flag,seed,$(SEED)) --seeds 20)
+	$(call seeds,./sim/cluster/hunt,TestSeed,$(call flag,seed,$(SEED)) $(if $(filter command environment,$(firstword $(origin FOR))),--for $(FOR) --seeds $(or $(SEEDS),1000000),--seeds $(or $(SEEDS),200)))
 
 zoo: ## hunt known bugs in the simulator (MUTANTS: all, HUNTS for each, BUDGET of seeds for a hunt, SEED)
 	@$(GO) build -o $(BIN)/weir ./tools/weir

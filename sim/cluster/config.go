@@ -1,9 +1,12 @@
 package cluster
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -38,7 +41,7 @@ type Config struct {
 	// Records is how many records the workload sends; default 300.
 	Records int
 	// Load makes the ith record of the workload. It must depend on its
-	// arguments alone. Nil sends nothing.
+	// arguments alone. Nil sends nothing. Record makes one from typed values.
 	Load func(rng *rand.Rand, i int) Input
 	// Before is sent before the first worker starts.
 	Before []Input
@@ -71,12 +74,26 @@ type Config struct {
 	Change func(c *runtime.Config)
 }
 
-// An Input is one record of the workload.
-type Input struct {
-	Topic      string
-	Key, Value []byte
-	// Time is its event time in Unix milliseconds.
-	Time int64
+// validate reports all mistakes at once.
+func (c Config) validate() error {
+	var errs []error
+	need := func(ok bool, what string) {
+		if !ok {
+			errs = append(errs, errors.New("cluster.Config: "+what))
+		}
+	}
+	need(c.App != nil, "App is required: a function that declares the application, called for each life of a worker")
+	need(c.Workers >= 0 && c.Brokers >= 0 && c.Partitions >= 0 && c.Records >= 0 && c.MostFaults >= 0, "numbers must not be negative")
+	need(c.Duration >= 0 && c.Patience >= 0, "Duration and Patience must not be negative")
+	need(c.Duration == 0 || c.Duration >= time.Second, "Duration must be a second at least: the first fault happens after one")
+	need(c.Guarantee <= runtime.AtLeastOnce, "Guarantee must be ExactlyOnce or AtLeastOnce")
+	for _, k := range c.Faults {
+		need(slices.Contains(fault.Kinds(), k), fmt.Sprintf("there is no fault %q: see fault.Kinds", k))
+	}
+	for _, f := range c.Plan {
+		need(slices.Contains(fault.Kinds(), f.Kind), fmt.Sprintf("Plan: there is no fault %q: see fault.Kinds", f.Kind))
+	}
+	return errors.Join(errs...)
 }
 
 func (c Config) withDefaults() Config {

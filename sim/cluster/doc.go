@@ -7,6 +7,23 @@
 // its own) and, under `weir sim run`, time, randomness and the order of
 // goroutines. Run works natively as well, and is not deterministic there.
 //
+// Run is the entry; Config says what it needs, and only the application is
+// required:
+//
+//	func TestCluster(t *testing.T) {
+//		cluster.SkipUnlessSimulated(t)
+//		cluster.Run(t, cluster.Config{
+//			App: newApp,
+//			Load: func(rng *rand.Rand, i int) cluster.Input {
+//				return cluster.Record(orders, customers[rng.IntN(8)], order(i), day.Add(time.Duration(i)*time.Minute))
+//			},
+//		})
+//	}
+//
+// Without a Model the invariants of sim/check that need none are checked all
+// the same: offsets, atomic rounds, tables and their changelogs, single
+// writers, restores, liveness.
+//
 // A run draws a workload and a plan of faults from its seed, lets faults
 // happen for a while, heals everything, waits until the application has
 // caught up, stops it, and checks the whole history (sim/check).

@@ -39,6 +39,9 @@ type Result struct {
 // invariant is broken, and returns what happened.
 func Run(t testing.TB, cfg Config) *Result {
 	t.Helper()
+	if err := cfg.validate(); err != nil {
+		t.Fatal(err)
+	}
 	res := run(t, cfg.withDefaults())
 	if len(res.Violations) > 0 {
 		t.Error("an invariant is broken")

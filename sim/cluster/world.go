@@ -158,26 +158,33 @@ func (w *world) startBrokers() error {
 		if own, ok := w.cfg.TopicPartitions[name]; ok {
 			n = own
 		}
-		if err := fake.CreateTopic(name, n, nil); err != nil {
+		if err := fake.CreateTopic(name, n, map[string]string{"retention.ms": "-1"}); err != nil {
 			return fmt.Errorf("topic %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-// setRetention gives new topics the brokers' time for deletions: kfake has no
-// default of its own that could be set.
+// setRetention gives new topics the brokers' time for deletions, which kfake has
+// no default for, and works round two things in which kfake's compaction differs
+// from Kafka's: it deletes by age from topics that are compacted only, and it
+// takes a deletion's age from its timestamp, which for weir is event time, and
+// not from when it was first compacted.
 func (w *world) setRetention(r kmsg.Request) {
 	req, ok := r.(*kmsg.CreateTopicsRequest)
 	if !ok {
 		return
 	}
-	const name = "delete.retention.ms"
-	ms := strconv.FormatInt(w.knobs.tombstones.Milliseconds(), 10)
 	for i := range req.Topics {
 		t := &req.Topics[i]
-		if !slices.ContainsFunc(t.Configs, func(c kmsg.CreateTopicsRequestTopicConfig) bool { return c.Name == name }) {
-			t.Configs = append(t.Configs, kmsg.CreateTopicsRequestTopicConfig{Name: name, Value: &ms})
+		set := func(name, value string) {
+			t.Configs = slices.DeleteFunc(t.Configs, func(c kmsg.CreateTopicsRequestTopicConfig) bool { return c.Name == name })
+			t.Configs = append(t.Configs, kmsg.CreateTopicsRequestTopicConfig{Name: name, Value: &value})
+		}
+		set("retention.ms", "-1")
+		if w.top.Topics[t.Topic].Kind == topology.Changelog {
+			set("delete.retention.ms", strconv.FormatInt(w.knobs.tombstones.Milliseconds(), 10))
+			set("message.timestamp.type", "LogAppendTime")
 		}
 	}
 }

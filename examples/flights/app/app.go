@@ -68,12 +68,15 @@ type application struct {
 	prepare map[string]func() (env []string, stop func(), err error)
 }
 
+// topicPartitions is the number of partitions of the topics that load makes.
+const topicPartitions = 4
+
 // newApplication declares the application.
 func newApplication() *application {
 	app := weir.NewApp("flights")
 	a := &application{
 		App:      app,
-		flights:  weir.NewTopic[string, Flight](app, "flights", weir.Partitions(4)),
+		flights:  weir.NewTopic[string, Flight](app, "flights", weir.Partitions(topicPartitions)),
 		airports: weir.NewTopic[string, Airport](app, "airports"),
 	}
 	a.countOrigins()
@@ -112,7 +115,7 @@ func (a *application) countDestinations() {
 // cities and states of both airports.
 func (a *application) reportLate() {
 	airports := weir.NewGlobalTable(a.App, a.airports)
-	out := weir.NewTopic[string, LateFlight](a.App, "late-flights", weir.Partitions(4))
+	out := weir.NewTopic[string, LateFlight](a.App, "late-flights", weir.Partitions(topicPartitions))
 	late := weir.Filter(a.flights.Stream(), "late", func(f Flight) bool { return f.Delay > 60 })
 	from := weir.JoinGlobal(late, "origin", airports, func(f Flight) string { return f.Origin },
 		func(f Flight, at Airport, _ bool) (LateFlight, bool) {

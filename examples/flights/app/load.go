@@ -1,3 +1,5 @@
+//go:build !wasip1
+
 package app
 
 import (
@@ -11,9 +13,6 @@ import (
 	"github.com/weirstream/weir/runtime"
 	"github.com/weirstream/weir/runtime/cli"
 )
-
-// topicPartitions is the number of partitions of the topics that load makes.
-const topicPartitions = 4
 
 // topicConfig keeps records for good: they carry the time of their flight, so
 // a topic that deletes by age would lose them at once.

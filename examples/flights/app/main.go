@@ -1,3 +1,5 @@
+//go:build !wasip1
+
 // Package app is the flights example as a command, so that a program which
 // has more stores than the usual ones can run it; see Main.
 package app
