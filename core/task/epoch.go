@@ -77,7 +77,7 @@ func (t *Task) change(s *space, w *entry) record.Record {
 // spaces held all of their logs. Of the time since nobody knows.
 func (t *Task) Collect(b *store.Batch, next map[record.TopicPartition]int64, began int64) {
 	for _, s := range t.spaces {
-		if s.fly == nil || len(s.fly.order) == 0 {
+		if s.fly == nil || len(s.fly.order) == 0 && !t.aged(s, began) {
 			continue
 		}
 		p := b.Part(s.id, t.cfg.Generation)
@@ -90,14 +90,44 @@ func (t *Task) Collect(b *store.Batch, next map[record.TopicPartition]int64, beg
 			}
 		}
 		p.Position = store.Position{
-			Log:        s.log,
+			Log:        s.pos.Log,
 			Changelog:  next[s.changelog],
 			StreamTime: t.flying.StreamTime,
 			At:         began,
 			Inputs:     t.flying.Offsets,
 			Exists:     true,
 		}
+		if len(s.fly.order) == 0 {
+			p.Position.Changelog = s.pos.Changelog
+		}
+		s.writing = p.Position
 	}
+}
+
+// aged reports whether the position of a space is due to be written again.
+func (t *Task) aged(s *space, now int64) bool {
+	return t.cfg.RefreshEvery > 0 && s.pos.Exists && now-s.pos.At >= t.cfg.RefreshEvery
+}
+
+// Refresh makes an epoch of a task that has nothing to commit, so that the
+// position of a space which is not written does not age: an owned space holds
+// all of its log at any time, and a committed round proves that the task was
+// owned when the round began. A space whose position is older than tombstones
+// are kept would be rebuilt when it is opened next.
+func (t *Task) Refresh(now int64) {
+	if at, ok := t.RefreshAt(); ok && at <= now {
+		t.moved = true
+	}
+}
+
+// RefreshAt returns when Refresh has something to do, or false.
+func (t *Task) RefreshAt() (at int64, ok bool) {
+	for _, s := range t.spaces {
+		if due := s.pos.At + t.cfg.RefreshEvery; t.cfg.RefreshEvery > 0 && s.pos.Exists && (!ok || due < at) {
+			at, ok = due, true
+		}
+	}
+	return at, ok
 }
 
 // Applied says that the store holds the epoch in flight.

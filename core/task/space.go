@@ -15,7 +15,9 @@ type space struct {
 	id        store.Space
 	reader    store.Reader
 	changelog record.TopicPartition
-	log       store.LogID
+	// pos is the position that the store has, writing the one that it has
+	// when the epoch in flight was applied.
+	pos, writing store.Position
 	// cur takes writes; fly is the epoch in flight, or nil. What fly holds
 	// does not change any more.
 	cur, fly, spare *layer
@@ -182,6 +184,9 @@ func (s *space) applied() {
 	if s.fly == nil {
 		return
 	}
+	if s.writing.Exists {
+		s.pos, s.writing = s.writing, store.Position{}
+	}
 	for _, e := range s.fly.order {
 		s.clean.put(e)
 	}
@@ -193,4 +198,5 @@ func (s *space) applied() {
 func (s *space) abort() {
 	s.cur.reset()
 	s.fly = nil
+	s.writing = store.Position{}
 }

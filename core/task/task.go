@@ -22,9 +22,12 @@ type Config struct {
 	// Readers are the open, restored spaces by store name, global tables
 	// included.
 	Readers map[string]store.Reader
-	// Logs are the identities of the changelogs by store name; zero or
-	// absent when they are not known.
-	Logs map[string]store.LogID
+	// Positions are those of the restored spaces by store name.
+	Positions map[string]store.Position
+	// RefreshEvery is how old, in milliseconds, the position of a space may
+	// become before a round writes it again although nothing else of the
+	// space changed; zero means never. See Refresh.
+	RefreshEvery int64
 	// Partitions returns the partition count of a topic that is sent to,
 	// or 0 when the topic does not exist.
 	Partitions func(topic string) int32
@@ -87,7 +90,7 @@ func New(cfg Config) *Task {
 	t.ctx = taskContext{Context: cfg.Context, t: t}
 	for _, name := range cfg.Sub.Stores() {
 		s := newSpace(name, cfg.Partition, topology.ChangelogTopic(cfg.Topology.App, name), cfg.Readers[name], cfg.CacheBytes)
-		s.log = cfg.Logs[name]
+		s.pos = cfg.Positions[name]
 		if table := cfg.Topology.Tables[name]; table != nil {
 			s.ahead = newAhead(s.reader, table.Window, cfg.CacheBytes)
 		}

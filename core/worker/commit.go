@@ -37,6 +37,9 @@ func (m *Machine) begin(now int64) {
 	}
 	r := &Round{ID: m.rounds + 1}
 	for _, o := range m.owned {
+		if o.state == Running {
+			o.task.Refresh(now)
+		}
 		if o.task == nil || o.reopen || !o.task.Moved() {
 			continue
 		}

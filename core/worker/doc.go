@@ -30,6 +30,8 @@
 //   - A revoked task takes no new record; it commits what is done and leaves.
 //     When its budget is used up it leaves at once, uncommitted.
 //   - While a round is in flight its tasks go on with the next epoch.
+//   - A position that ages is written again in a round of its own, so that an
+//     owned table is not rebuilt only because nobody writes it.
 //   - A task is not opened again while an epoch of its own is in flight: what
 //     it would start from is not decided yet.
 //   - When no round can begin, epochs grow up to MaxEpochBytes and no further.

@@ -40,6 +40,7 @@ func TestHistories(t *testing.T) {
 		h.lab.cfg.CacheBytes = rapid.SampledFrom([]int{0, 300, 1 << 20}).Draw(rt, "cache")
 		h.lab.cfg.MaxEpochBytes = rapid.SampledFrom([]int{0, 200}).Draw(rt, "max-epoch")
 		h.lab.cfg.MaxBufferedBytes = rapid.SampledFrom([]int{0, 400}).Draw(rt, "max-buffered")
+		h.lab.retention = rapid.SampledFrom([]int64{0, 4000}).Draw(rt, "tombstones")
 		h.lab.restart()
 		h.lab.start(tasks)
 		for range rapid.IntRange(0, 80).Draw(rt, "steps") {

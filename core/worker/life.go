@@ -111,23 +111,43 @@ func (m *Machine) restored(ev Restored) {
 		Generation: o.gen,
 		Context:    m.cfg.Context,
 		Readers:    o.opened.Readers,
-		Logs:       logsOf(o.opened.Logs),
+		Positions:  positionsOf(o.opened.Logs),
 		Partitions: m.cfg.Partitions,
 		Offsets:    offsets,
 		StreamTime: streamTime,
 		CacheBytes: m.cfg.CacheBytes,
+
+		RefreshEvery: refreshEvery(o.opened.Logs),
 	})
 	o.opened = nil
 	o.state = Running
 	m.fetch(o, offsets)
 }
 
-func logsOf(logs []changelog.Log) map[string]store.LogID {
-	ids := make(map[string]store.LogID, len(logs))
+// positionsOf are the positions of restored spaces.
+func positionsOf(logs []changelog.Log) map[string]store.Position {
+	ps := make(map[string]store.Position, len(logs))
 	for _, l := range logs {
-		ids[l.Space.Table] = l.ID
+		p := changelog.NewPlan(l)
+		pos := store.Position{Log: l.ID, Changelog: p.To, At: l.Now, Exists: p.From < p.To}
+		if !pos.Exists && !p.Fresh {
+			pos.At, pos.Exists = l.Position.At, true // nothing was written
+		}
+		ps[l.Space.Table] = pos
 	}
-	return ids
+	return ps
+}
+
+// refreshEvery is a quarter of the time that tombstones are kept: a worker that
+// was away for less than the other three keeps its state.
+func refreshEvery(logs []changelog.Log) int64 {
+	kept := int64(0)
+	for _, l := range logs {
+		if l.TombstoneRetention > 0 && (kept == 0 || l.TombstoneRetention < kept) {
+			kept = l.TombstoneRetention
+		}
+	}
+	return (kept + 3) / 4
 }
 
 // startOf is where an input is read from: the committed offset, unless the

@@ -117,7 +117,11 @@ func (m *Machine) Ready(now int64) (ready bool, at int64, ok bool) {
 		if o.task == nil {
 			continue
 		}
-		moved = moved || o.task.Moved() && o.task.Committable()
+		refresh, ages := o.task.RefreshAt()
+		if ages = ages && o.state == Running; ages && refresh > now {
+			wake(refresh)
+		}
+		moved = moved || (o.task.Moved() || ages && refresh <= now) && o.task.Committable()
 		switch {
 		case o.state == Draining && !o.drained:
 			return true, now, true
