@@ -19,6 +19,7 @@ import (
 const (
 	frameHeader = 8
 	frameBytes  = 32 << 10
+	maxFrame    = 1 << 30 // what is longer is a damaged length
 )
 
 func checksum(b []byte) uint32 { return crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli)) }
@@ -103,6 +104,9 @@ func (r *frameReader) fill() (bool, error) {
 		return false, err
 	}
 	n := int(binary.BigEndian.Uint32(h[:]))
+	if n > maxFrame {
+		return false, errFrame
+	}
 	if cap(r.buf) < n {
 		r.buf = make([]byte, n)
 	}

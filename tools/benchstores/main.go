@@ -159,7 +159,7 @@ func inChild(ctx context.Context, o options, child, s string) (f figures, err er
 	if err != nil {
 		return f, err
 	}
-	cmd := exec.CommandContext(ctx, exe, "--child", child, "--of", s, "--brokers", o.brokers, "--aerospike", o.fake, //nolint:gosec // it is this program
+	cmd := exec.CommandContext(ctx, exe, "--child", child, "--of", s, "--brokers", o.brokers, "--aerospike", o.fake,
 		"--entries", fmt.Sprint(o.entries), "--keys", fmt.Sprint(o.keys), "--memory", fmt.Sprint(o.memory))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()

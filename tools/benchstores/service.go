@@ -53,7 +53,7 @@ func startService(name string) (addr string, stop func(), err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	cmd := exec.Command(exe, "--service", name) //nolint:gosec // it is this program
+	cmd := exec.Command(exe, "--service", name)
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

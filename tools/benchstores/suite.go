@@ -30,7 +30,7 @@ var (
 func runSuite(ctx context.Context, s string, short bool) (suite, error) {
 	dir := all()[s].suite
 	fmt.Fprintf(os.Stderr, "%s: conformance suites of %s\n", s, dir)
-	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-run", "Conformance", fmt.Sprintf("-short=%v", short), "./"+dir) //nolint:gosec // a name of ours
+	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-run", "Conformance", fmt.Sprintf("-short=%v", short), "./"+dir)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return suite{}, fmt.Errorf("its suites fail: %w\n%s", err, tail(out, 4000))
