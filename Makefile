@@ -84,7 +84,8 @@ zoo: ## hunt known bugs in the simulator (MUTANTS: all, HUNTS for each, BUDGET o
 
 conformance: ## run the conformance suites against every store and transport
 	$(call need,$(call all_of,conformance stores transports))
-	$(call gotest,-count=1 $(call all_of,conformance stores transports))
+	$(call gotest,-count=1 -timeout 30m $(call all_of,conformance stores transports))
+	$(subst -race ,,$(call gotest,-count=1 -timeout 30m -run 'Conformance/store/(bulk|load)/(restore|large)' $(call all_of,stores)))
 
 integration: COUNTS := $(or $(COUNTS),$(shell mktemp))
 integration: ## run the tests that need real servers and list those not run (BROKERS, or containers, or WEIR_KAFKA_JARS=1; see docs/integration.md)

@@ -33,6 +33,7 @@ type actor struct {
 	place    StorePlace
 	store    store.Store
 	tr       runtime.Transport
+	worker   *runtime.Worker
 	cancel   context.CancelFunc
 	ended    chan error
 	crashed  chan struct{} // closed by the crash
@@ -69,6 +70,7 @@ func (a *stage) start(instance string, place StorePlace) *actor {
 	a.wire.ok(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
+	w.worker = worker
 	go func() { w.ended <- worker.Run(ctx) }()
 	a.all = append(a.all, w)
 	a.Cleanup(w.stop)

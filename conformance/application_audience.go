@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/weirstream/weir/core/record"
@@ -105,9 +106,36 @@ func (au *audience) await(want Known) {
 			return
 		}
 		if au.a.ctx.Err() != nil {
+			au.a.Logf("what there is:\n%s", au.scene())
 			au.a.Fatalf("the result does not come: %s", missing)
 		}
 	}
+}
+
+// scene says how far everybody is, for people.
+func (au *audience) scene() string {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	var b strings.Builder
+	parts := slices.Collect(maps.Keys(au.next))
+	for topic, n := range au.a.run.Case.Topics {
+		for p := range n {
+			parts = append(parts, au.a.wire.tp(topic, p))
+		}
+	}
+	ranges, err := au.a.wire.tr.Offsets(ctx, parts)
+	if err != nil {
+		fmt.Fprintf(&b, "no offsets: %v\n", err)
+	}
+	for _, tp := range slices.SortedFunc(maps.Keys(ranges), tp.Compare) {
+		fmt.Fprintf(&b, "%v holds %d to %d, read to %d\n", tp, ranges[tp].Start, ranges[tp].End, au.next[tp])
+	}
+	for _, w := range au.a.all {
+		if w.ended != nil {
+			fmt.Fprintf(&b, "worker %s, crashed %v: %+v\n", w.instance, w.isDead(), w.worker.Status(ctx))
+		}
+	}
+	return b.String()
 }
 
 // compare reads to the ends of all topics and compares.

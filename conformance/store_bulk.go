@@ -14,13 +14,19 @@ func bulkChecks() []StoreCheck {
 	}
 }
 
+// entriesOfRestore is 1,000,000, and a tenth of it with -short or with the race
+// detector, which is ten times as slow. make conformance does both.
+func entriesOfRestore() int {
+	if short() || raceEnabled {
+		return 100_000
+	}
+	return 1_000_000
+}
+
 // checkRestore fills a space the way a restore does: batches of 50,000
 // records in an order that is not that of keys, each with its position.
 func checkRestore(tb TB, f StoreFactory) {
-	entries := 1_000_000
-	if short() || raceEnabled {
-		entries = 100_000
-	}
+	entries := entriesOfRestore()
 	const perBatch = 50_000
 	place := f.New(tb)
 	s := mustOpen(tb, place)
@@ -51,7 +57,7 @@ func checkRestore(tb TB, f StoreFactory) {
 		tb.Fatalf("after a restore the position is %+v, %v; want %d", pos, err, entries)
 	}
 	readRestored(tb, r, entries)
-	tb.Logf("%d entries", entries)
+	tb.Logf("%d entries; 1,000,000 without -short and -race", entries)
 }
 
 // restoreOrder is a permutation of [0, n): 7919 is prime and no factor of n.

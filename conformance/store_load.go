@@ -210,10 +210,7 @@ func checkLoadOwner(tb TB, f StoreFactory) {
 
 // checkLoadLarge loads a million entries.
 func checkLoadLarge(tb TB, f StoreFactory) {
-	entries := 1_000_000
-	if short() || raceEnabled {
-		entries = 100_000
-	}
+	entries := entriesOfRestore()
 	s := mustOpen(tb, f.New(tb))
 	b := bulkLoader(tb, f, s)
 	r, _, err := s.Open(spaceA(), 1)
@@ -231,7 +228,7 @@ func checkLoadLarge(tb TB, f StoreFactory) {
 		tb.Fatalf("committing: %v", err)
 	}
 	readRestored(tb, r, entries)
-	tb.Logf("%d entries", entries)
+	tb.Logf("%d entries; 1,000,000 without -short and -race", entries)
 }
 
 // A loadStage is how far a load has come: the emptying was flushed, Commit

@@ -32,7 +32,7 @@ func TestTransport(t *testing.T) {
 // realPlaces makes places on one cluster.
 func realPlaces(brokers []string, loopback bool) func(tb conformance.TB) conformance.TransportPlace {
 	var places atomic.Int32
-	run := time.Now().UnixMilli()
+	run := time.Now().UnixMicro()
 	return func(tb conformance.TB) conformance.TransportPlace {
 		cfg := kafka.Config{Brokers: brokers, RequestTimeout: 5 * time.Second}
 		if loopback {
