@@ -10,13 +10,13 @@ import (
 
 // A Plan says what an application is made of.
 type Plan struct {
-	Partitions int // of each source
-	Sources    int
-	Shared     bool // the sources share a table, and so a sub-topology
-	Features   []Feature
-	Grace      time.Duration
-	Retain     time.Duration // negative: forever
-	Batch      int
+	Partitions int           `json:"partitions"` // of each source
+	Sources    int           `json:"sources"`
+	Shared     bool          `json:"shared"` // the sources share a table, and so a sub-topology
+	Features   []Feature     `json:"features"`
+	Grace      time.Duration `json:"grace"`
+	Retain     time.Duration `json:"retain"` // negative: forever
+	Batch      int           `json:"batch"`
 }
 
 // A Feature is one agent of the application, for every source.
