@@ -35,7 +35,7 @@ func TestConfigReportsAllMistakes(t *testing.T) {
 
 func TestDefaults(t *testing.T) {
 	t.Parallel()
-	c, err := config("127.0.0.1:3000").withDefaults()
+	c, err := Config{Hosts: []string{"127.0.0.1:3000"}, Namespace: "test", Prefix: "app"}.withDefaults()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -44,7 +44,8 @@ func startFake(tb conformance.TB, o asfake.Options) *asfake.Server {
 }
 
 func config(addr string) Config {
-	return Config{Hosts: []string{addr}, Namespace: "test", Prefix: "app", RetryFor: 5 * time.Second}
+	// Patient: a busy machine is not what is tested.
+	return Config{Hosts: []string{addr}, Namespace: "test", Prefix: "app", Timeout: time.Minute, RetryFor: time.Minute}
 }
 
 // fakeFactory makes places that are fake servers of their own.
@@ -75,6 +76,7 @@ func fakeFactory() conformance.StoreFactory {
 					if err != nil {
 						srv.FailInHook(asfake.DeviceOverload)
 					} else {
+						cfg.RetryFor = time.Minute
 						srv.Fail(asfake.OK)
 					}
 				},
