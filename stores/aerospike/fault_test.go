@@ -1,7 +1,9 @@
 package aerospike
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -28,6 +30,7 @@ func checkFaults(tb conformance.TB, hs ...func(*hooks)) {
 	faults := []asfake.Fault{
 		{DropBefore: true},
 		{DropAfter: true},
+		{DropMiddle: true},
 		{Code: asfake.DeviceOverload},
 		{Code: asfake.DeviceOverload, Every: 3},
 		{Code: asfake.PartitionUnavailable, Every: 2},
@@ -64,6 +67,48 @@ func checkFaults(tb conformance.TB, hs ...func(*hooks)) {
 }
 
 func TestFaults(t *testing.T) { pass(t, checkFaults) }
+
+// TestCutAnswers ends connections in the middle of a record that is being
+// read: the client calls it done, without a record. It is read again.
+func TestCutAnswers(t *testing.T) {
+	t.Parallel()
+	srv := startFake(t, asfake.Options{})
+	s := openStore(t, config(srv.Addr()))
+	sp := store.Space{Table: "t"}
+	r, _, err := s.Open(sp, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	value := bytes.Repeat([]byte("v"), 100_000) // more than the client reads at once
+	var b store.Batch
+	part := b.Part(sp, 1)
+	var keys [][]byte
+	for i := range 5 {
+		keys = append(keys, fmt.Appendf(nil, "key %d", i))
+		part.Put(keys[i], value)
+	}
+	part.Position = store.Position{Changelog: 5, Exists: true}
+	if err := s.Apply(&b); err != nil {
+		t.Fatal(err)
+	}
+	left := 3
+	srv.Inject(asfake.Fault{DropMiddle: true, When: func(q asfake.Request) bool {
+		if q.Write || q.Records < 2 || left == 0 {
+			return false
+		}
+		left--
+		return true
+	}})
+	got := 0
+	err = r.(store.MultiReader).GetMulti(keys, func(_ int, v []byte, found bool) {
+		if found && bytes.Equal(v, value) {
+			got++
+		}
+	})
+	if err != nil || got != len(keys) || left != 0 {
+		t.Errorf("read %d of %d values, with %d cuts to come: %v", got, len(keys), left, err)
+	}
+}
 
 // checkUnknown cuts the connection for good after some request of a batch was
 // carried out, so that Apply fails without knowing. What is there when the

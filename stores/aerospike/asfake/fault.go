@@ -30,6 +30,9 @@ type Fault struct {
 	// DropAfter carries the request out and ends the connection instead of
 	// answering: the client cannot know.
 	DropAfter bool
+	// DropMiddle carries the request out and ends the connection in the
+	// middle of the answer.
+	DropMiddle bool
 	// Code is the answer instead of the right one, for every record or for
 	// each Every-th of a batch.
 	Code Code

@@ -163,6 +163,7 @@ func (s *Server) serve(c net.Conn) {
 			return
 		}
 		var answer []byte
+		cut := false
 		switch {
 		case kind == frameAdmin:
 			answer, loggedIn = s.admin(body)
@@ -173,30 +174,35 @@ func (s *Server) serve(c net.Conn) {
 		case kind == frameInfo:
 			answer = s.info(body)
 		case kind == frameMessage:
-			var ok bool
-			if answer, ok = s.message(body); !ok {
+			var f Fault
+			if answer, f = s.message(body); f.DropBefore || f.DropAfter {
 				return
 			}
+			cut = f.DropMiddle
 		default:
 			return
 		}
-		if _, err := c.Write(appendFrame(nil, kind, answer)); err != nil {
+		frame := appendFrame(nil, kind, answer)
+		if cut {
+			frame = frame[:len(frame)/2]
+		}
+		if _, err := c.Write(frame); err != nil || cut {
 			return
 		}
 	}
 }
 
-// message answers one message, or reports that the connection must end.
-func (s *Server) message(body []byte) (answer []byte, ok bool) {
+// message answers one message, with the fault that it is to suffer.
+func (s *Server) message(body []byte) (answer []byte, f Fault) {
 	m, err := decodeMessage(body)
 	if err != nil {
-		return (&reply{code: ParameterError}).append(nil, 0, info3Last), true
+		return (&reply{code: ParameterError}).append(nil, 0, info3Last), f
 	}
 	s.mu.Lock()
-	f := s.fault(m.request())
+	f = s.fault(m.request())
 	s.mu.Unlock()
 	if f.DropBefore {
-		return nil, false
+		return nil, f
 	}
 	s.mu.Lock()
 	s.stats.Requests++
@@ -208,7 +214,7 @@ func (s *Server) message(body []byte) (answer []byte, ok bool) {
 	if f.Delay > 0 {
 		<-time.After(f.Delay)
 	}
-	return answer, !f.DropAfter
+	return answer, f
 }
 
 func (m *message) request() Request {
