@@ -163,10 +163,23 @@ func (w *world) stuck() string {
 	return "left over: " + strings.Join(s, "; ")
 }
 
-// stable reports whether the group is at rest with all nodes in it.
+// stable reports whether the group is at rest with the present life of each
+// node in it, and no other.
 func (w *world) stable() bool {
 	g := w.fake.GroupInfo(w.top.App)
-	return g != nil && g.State == "Stable" && len(g.Members) == len(w.nodes)
+	if g == nil || g.State != "Stable" || len(g.Members) != len(w.nodes) {
+		return false
+	}
+	in := make(map[string]bool)
+	for _, m := range g.Members {
+		in[m.ClientID] = true
+	}
+	for _, n := range w.nodes {
+		if p := n.current(); p == nil || !in[p.host] {
+			return false
+		}
+	}
+	return true
 }
 
 // end stops all workers at once.
