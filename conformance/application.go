@@ -141,7 +141,9 @@ func newStage(tb TB, f ApplicationFactory, r ApplicationRun) *stage {
 	a.wire = &wire{TB: tb, ctx: a.ctx, place: f.Transport(tb), now: time.Now().UnixMilli()}
 	a.wire.tr = a.wire.connect()
 	for _, topic := range sortedKeys(r.Case.Topics) {
-		a.wire.topic(topic, r.Case.Topics[topic])
+		// Event times are in the past, where a broker would soon delete
+		// what it kept by age.
+		a.wire.topic(topic, r.Case.Topics[topic], "retention.ms", "-1")
 	}
 	a.input = a.wire.producer("")
 	a.told = newAudience(a)
