@@ -293,7 +293,8 @@ func mustBeLoaded(tb TB, when string, place StorePlace, what *loaded, reached lo
 	return false
 }
 
-// checkLoadPowerLoss cuts the power at every third write of a load.
+// checkLoadPowerLoss cuts the power at each of the first writes of a load, and
+// at every third after them.
 func checkLoadPowerLoss(tb TB, f StoreFactory) {
 	needHook(tb, f, "OnWrite and Crash", func(p StorePlace) bool { return p.OnWrite != nil && p.Crash != nil })
 	what := changelogOf(1000, 2500)
@@ -312,7 +313,7 @@ func checkLoadPowerLoss(tb TB, f StoreFactory) {
 		mu.Lock()
 		defer mu.Unlock()
 		n++
-		if at := loadStage(stage.Load()); at >= emptied && n%3 == 0 {
+		if at := loadStage(stage.Load()); at >= emptied && (len(cuts) < 20 || n%3 == 0) {
 			cuts = append(cuts, cut{place.Crash(uint64(len(cuts))), at})
 		}
 	})
