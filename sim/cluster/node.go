@@ -43,6 +43,22 @@ type process struct {
 	dead    bool // under the world's lock
 	crashAt string
 	skip    int
+	// restoring are the spaces whose restore began and has not ended; under
+	// the world's lock.
+	restoring map[store.Space]bool
+}
+
+// restores hears of restores, for the history and for who waits for their end.
+func (p *process) restores() func(runtime.RestoreProgress) {
+	note := check.Restores(p.host, p.n.w.h)
+	return func(r runtime.RestoreProgress) {
+		note(r)
+		p.n.w.mu.Lock()
+		defer p.n.w.mu.Unlock()
+		if p.restoring[r.Space] = true; r.Done {
+			delete(p.restoring, r.Space)
+		}
+	}
 }
 
 func (w *world) newNode(i int) *node {
@@ -62,7 +78,7 @@ func (n *node) start() {
 		return
 	}
 	n.lives++
-	p := &process{n: n, host: fmt.Sprintf("%s.%d", n.name, n.lives), ended: make(chan error, 1)}
+	p := &process{n: n, host: fmt.Sprintf("%s.%d", n.name, n.lives), ended: make(chan error, 1), restoring: make(map[store.Space]bool)}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	n.cur = p
 	w.mu.Unlock()
@@ -135,7 +151,7 @@ func (p *process) main() (err error) {
 		Guarantee: w.cfg.Guarantee, Lanes: knobs.lanes, CommitInterval: knobs.commit, Static: knobs.static, Standbys: knobs.standbys, CommitTimeout: commitTimeout,
 		Session: session, Heartbeat: heartbeat, Rebalance: rebalance, RevokeBudget: rebalance / 3,
 		ShutdownTimeout: stopTimeout, MemoryBytes: 16 << 20, PurgeInterval: 10 * time.Second,
-		Logger: log, OnRestore: check.Restores(p.host, w.h),
+		Logger: log, OnRestore: p.restores(),
 	}
 	if w.cfg.Change != nil {
 		w.cfg.Change(&cfg)

@@ -136,6 +136,9 @@ func (w *world) settle() {
 	if ok {
 		w.h.Add(check.Event{Kind: check.Caught, Took: time.Since(healed).Milliseconds()})
 		w.follow()
+		// There may be nothing left to read for a task that is still being
+		// restored. One that was given up meanwhile never says that it ended.
+		eventually(restorePatience, w.restored)
 	} else {
 		w.h.Add(check.Event{Kind: check.Fault, Note: w.stuck()})
 	}
@@ -161,6 +164,22 @@ func (w *world) stuck() string {
 		}
 	}
 	return "left over: " + strings.Join(s, "; ")
+}
+
+// restorePatience is how long restores may go on when all input is handled;
+// what does not end by then breaks L3.
+const restorePatience = 10 * time.Second
+
+// restored reports whether no present life is restoring anything.
+func (w *world) restored() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, n := range w.nodes {
+		if n.cur != nil && len(n.cur.restoring) > 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // stable reports whether the group is at rest with the present life of each
