@@ -21,6 +21,9 @@ type balancer struct {
 	hear func(brief []byte)
 	// joining is asked what to say of what is owned.
 	joining func(owned map[string][]int32) map[string][]int32
+	// planned is told of each plan that this member makes as leader, and
+	// whether it keeps partitions back until their owners gave them up.
+	planned func(withheld bool)
 }
 
 var (
@@ -98,6 +101,13 @@ func (b balancer) Balance(cb *kgo.ConsumerBalancer, partitions map[string]int32)
 		}
 	}
 	plan.AdjustCooperative(cb)
+	kept := 0
+	for _, topics := range plan.AsMemberIDMap() {
+		for _, parts := range topics {
+			kept += len(parts)
+		}
+	}
+	b.planned(kept < len(taken))
 	if len(briefs) == 0 {
 		return plan
 	}

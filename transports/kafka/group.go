@@ -45,6 +45,8 @@ type group struct {
 	// expelled says that the group had put this member out before it noticed;
 	// see joining.
 	expelled atomic.Bool
+	// second makes the group assign anew; see planned.
+	second atomic.Pointer[time.Timer]
 	// cancel ends the client's requests, whatever they wait for.
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -116,7 +118,7 @@ func groupDefaults(cfg runtime.GroupConfig) (runtime.GroupConfig, error) {
 func (g *group) options() []kgo.Opt {
 	opts := []kgo.Opt{
 		kgo.ConsumerGroup(g.cfg.Group),
-		kgo.Balancers(balancer{g.cfg.Assignor, func(brief []byte) { g.brief.Store(&brief) }, g.joining}),
+		kgo.Balancers(balancer{g.cfg.Assignor, func(brief []byte) { g.brief.Store(&brief) }, g.joining, g.planned}),
 		kgo.DisableAutoCommit(),
 		kgo.SessionTimeout(g.cfg.Session),
 		kgo.RebalanceTimeout(g.cfg.Rebalance),
@@ -209,6 +211,7 @@ func (g *group) lost(_ context.Context, _ *kgo.Client, m map[string][]int32) {
 // later, under a membership that the broker accepts, would commit work that the
 // other owner did as well. (The Java client loses its partitions here.)
 func (g *group) joining(owned map[string][]int32) map[string][]int32 {
+	g.planned(false)
 	if id, _ := g.cl.GroupMetadata(); id != "" || len(owned) == 0 {
 		if g.expelled.Load() {
 			return nil
@@ -241,6 +244,28 @@ func flatten(m map[string][]int32) []record.TopicPartition {
 	return parts
 }
 
+// planned sees to it that a plan which keeps partitions back is followed by
+// another. Members that have to give partitions up join again once they did,
+// and that makes the group assign what was kept back. A member that lost
+// partitions after it had said that it owns them has nothing to give up, and
+// does not join again: nobody would own them until somebody came or went. So
+// the leader asks for the second rebalance when it has not begun by the time
+// at which everybody must have given up what they had.
+func (g *group) planned(withheld bool) {
+	var t *time.Timer
+	if withheld {
+		t = time.AfterFunc(g.cfg.RevokeBudget+3*g.cfg.Heartbeat, func() {
+			if !g.left.Load() {
+				g.log.Warn("partitions were kept back for members that do not give them up; assigning anew")
+				g.Rejoin()
+			}
+		})
+	}
+	if old := g.second.Swap(t); old != nil {
+		old.Stop()
+	}
+}
+
 // Member implements runtime.Group. Between sessions it returns an empty ID.
 func (g *group) Member() (string, int32) { return g.cl.GroupMetadata() }
 
@@ -254,6 +279,7 @@ func (g *group) Rejoin() { g.cl.ForceRebalance() }
 func (g *group) Leave(ctx context.Context) error {
 	g.left.Store(true)
 	err := g.leave(ctx)
+	g.planned(false)
 	g.cancel()
 	g.cl.Close()
 	<-g.done

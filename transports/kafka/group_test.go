@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -231,11 +232,62 @@ func TestRejoinCarriesNewUserData(t *testing.T) {
 	l.wait(w, "all", func() bool { return len(l.owned) == 2 })
 	a.set("member two")
 	g.Rejoin()
-	for data := ""; data != "member two"; {
+	a.await(w, "member two")
+}
+
+// A plan that keeps partitions back for a member that claims what it lost
+// meanwhile, and so has nothing to give up, does not stay the last one.
+func TestKeptBackIsAssigned(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, map[string]int32{"in": 2})
+	var withheld []bool
+	b := balancer{
+		roundRobin{"member"}, func([]byte) {},
+		func(owned map[string][]int32) map[string][]int32 { return owned },
+		func(kept bool) { withheld = append(withheld, kept) },
+	}
+	join := func(id string, owned ...int32) kmsg.JoinGroupResponseMember {
+		m := kmsg.NewJoinGroupResponseMember()
+		m.MemberID, m.ProtocolMetadata = id, b.JoinGroupMetadata([]string{"in"}, map[string][]int32{"in": owned}, 1)
+		return m
+	}
+	for _, members := range [][]kmsg.JoinGroupResponseMember{
+		{join("a", 0, 1), join("b")},            // b has to wait for one of a's
+		{join("a", 0), join("b", 1)},            // all stays
+		{join("a", 0), join("b"), join("c", 1)}, // likewise; b gets nothing
+	} {
+		cb, err := kgo.NewConsumerBalancer(b, members)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.Balance(cb, map[string]int32{"in": 2}) == nil {
+			t.Fatal("no plan")
+		}
+	}
+	if want := []bool{true, false, false}; !slices.Equal(withheld, want) {
+		t.Errorf("partitions were kept back: %v, want %v", withheld, want)
+	}
+
+	a := &changing{seen: make(chan string, 100)}
+	a.set("member one")
+	l := newListener()
+	g := w.joinWith(w.Transport, l, runtime.GroupConfig{
+		Group: "app", Topics: []string{"in"}, Assignor: a, Heartbeat: 50 * time.Millisecond, RevokeBudget: 50 * time.Millisecond,
+	})
+	l.wait(w, "all", func() bool { return len(l.owned) == 2 })
+	a.set("member two")
+	g.planned(true)
+	a.await(w, "member two")
+}
+
+// await waits until the leader was told something.
+func (c *changing) await(w *world, want string) {
+	w.t.Helper()
+	for data := ""; data != want; {
 		select {
-		case data = <-a.seen:
+		case data = <-c.seen:
 		case <-w.ctx.Done():
-			t.Fatal("the leader never saw the new user data")
+			w.t.Fatalf("the leader was never told %q", want)
 		}
 	}
 }
