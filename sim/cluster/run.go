@@ -137,8 +137,9 @@ func (w *world) settle() {
 		w.h.Add(check.Event{Kind: check.Caught, Took: time.Since(healed).Milliseconds()})
 		w.follow()
 		// There may be nothing left to read for a task that is still being
-		// restored. One that was given up meanwhile never says that it ended.
-		eventually(restorePatience, w.restored)
+		// restored, or that is on its way from one worker to another. One
+		// that was given up meanwhile never says that its restore ended.
+		eventually(restPatience, func() bool { return w.restored() && w.stable() && w.owned() })
 	} else {
 		w.h.Add(check.Event{Kind: check.Fault, Note: w.stuck()})
 	}
@@ -166,9 +167,27 @@ func (w *world) stuck() string {
 	return "left over: " + strings.Join(s, "; ")
 }
 
-// restorePatience is how long restores may go on when all input is handled;
-// what does not end by then breaks L3.
-const restorePatience = 10 * time.Second
+// restPatience is how long restores and rebalances may go on when all input is
+// handled; what does not come to rest by then is for the checkers.
+const restPatience = 30 * time.Second
+
+// owned reports whether as many partitions are assigned as there are.
+func (w *world) owned() bool {
+	g := w.fake.GroupInfo(w.top.App)
+	if g == nil {
+		return false
+	}
+	left := 0
+	for name := range w.sources() {
+		left += len(w.fake.PartitionInfos(name))
+	}
+	for _, m := range g.Members {
+		for _, parts := range m.Assignment {
+			left -= len(parts)
+		}
+	}
+	return left == 0
+}
 
 // restored reports whether no present life is restoring anything.
 func (w *world) restored() bool {
