@@ -84,7 +84,7 @@ zoo: ## hunt known bugs in the simulator (MUTANTS: all, HUNTS for each, BUDGET o
 
 conformance: ## run the conformance suites against every store and transport
 	$(call need,$(call all_of,conformance stores transports))
-	$(call gotest,-count=1 -timeout 30m $(call all_of,conformance stores transports))
+	$(call gotest,$(call all_of,conformance stores transports))
 	$(subst -race ,,$(call gotest,-count=1 -timeout 30m -run 'Conformance/store/(bulk|load)/(restore|large)' $(call all_of,stores)))
 
 integration: COUNTS := $(or $(COUNTS),$(shell mktemp))
