@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -127,7 +128,8 @@ func (t *Transport) waitTopic(ctx context.Context, name string) error {
 	})
 }
 
-// DeleteTopic implements runtime.Transport.
+// DeleteTopic implements runtime.Transport. It returns when brokers do not show
+// the topic any more, or after goneWait, since somebody may make it anew.
 func (t *Transport) DeleteTopic(ctx context.Context, name string) error {
 	err := t.retry(ctx, func(ctx context.Context) error {
 		_, err := t.adm.DeleteTopic(ctx, name)
@@ -139,8 +141,22 @@ func (t *Transport) DeleteTopic(ctx context.Context, name string) error {
 	if err != nil {
 		return fmt.Errorf("kafka: delete topic %s: %w", name, err)
 	}
-	return nil
+	wait, cancel := context.WithTimeout(ctx, goneWait)
+	defer cancel()
+	_ = retry(wait, func() error {
+		infos, err := t.metadata(wait, []string{name})
+		if _, shown := infos[name]; err == nil && shown {
+			return errShown
+		}
+		return err
+	})
+	return ctx.Err()
 }
+
+// goneWait bounds how long a deleted topic is watched.
+const goneWait = 5 * time.Second
+
+var errShown = errors.New("a broker still shows the topic")
 
 // Offsets implements runtime.Transport.
 func (t *Transport) Offsets(ctx context.Context, parts []record.TopicPartition) (map[record.TopicPartition]runtime.LogRange, error) {
