@@ -36,7 +36,7 @@ func checkTransaction(s *wire) {
 		Records: [][]record.Record{s.words("out", 0, "a b"), s.words("out", 1, "x"), s.words("out", 0, "c")},
 		Claim: func() error {
 			// The records are there but nobody may see them yet.
-			if end := s.end(a); end != 3 {
+			if end := s.highWatermark(a); end != 3 {
 				return fmt.Errorf("the end is %d while the round is open; want 3", end)
 			}
 			s.stands(unseen, a, plain)
@@ -121,7 +121,7 @@ func checkIdempotent(s *wire) {
 	// Once records are out, a failure is not an abort.
 	second := m.round("c", in, 6)
 	second.Claim = func() error {
-		if s.end(at) > 2 {
+		if s.highWatermark(at) > 2 {
 			return errGivenAway
 		}
 		return nil // a claim may be looked at before anything is sent, too
@@ -135,7 +135,7 @@ func checkIdempotent(s *wire) {
 	third := m.round("e", in, 8)
 	last := int64(0)
 	third.Claim = func() error {
-		last = s.end(at)
+		last = s.highWatermark(at)
 		return nil
 	}
 	s.commit(p, runtime.Committed, third)
@@ -198,7 +198,7 @@ func checkSuccessorAborts(s *wire) {
 		Records: [][]record.Record{s.words("out", 0, "a b")},
 		Claim: func() error {
 			s.producerOf(s.connect(), "p")
-			if end := s.end(at); end != 3 {
+			if end := s.highWatermark(at); end != 3 {
 				return fmt.Errorf("the end is %d; want 3: two records and the marker of their abort", end)
 			}
 			s.holds(at, "")

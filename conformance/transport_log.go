@@ -107,7 +107,11 @@ func checkEndOffsets(s *wire) {
 		Claim: func() error {
 			s.send(other, s.words("out", 0, "d"))
 			s.send(plain, s.words("out", 0, "e"))
-			if end := s.end(at); end != 6 {
+			end := s.highWatermark(at)
+			for end < 6 && s.ctx.Err() == nil { // the marker of d may come late
+				end = s.highWatermark(at)
+			}
+			if end != 6 {
 				return fmt.Errorf("the end is %d with an open transaction; want 6", end)
 			}
 			if got := s.read(f, places{at: 1})[at]; got.next != 1 || !slices.Equal(got.keys, []string{"a"}) {
@@ -154,8 +158,7 @@ func checkMarkersAtEnd(s *wire) {
 			for from := range end {
 				f.Set(places{at: from})
 				got := s.read(f, places{at: end})
-				// The marker of an abort may have come meanwhile.
-				if next := got[at].next; next < end || next > s.end(at) {
+				if next := got[at].next; next != end {
 					s.Fatalf("%s: next is %d at the end, %d", c.name, next, end)
 				}
 				if want := strings.Fields(c.want); from == 0 && !slices.Equal(got[at].keys, want) {

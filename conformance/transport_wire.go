@@ -242,10 +242,19 @@ func (s *wire) readFrom(at tp, from, to int64) []string {
 	return s.read(f, places{at: to})[at].keys
 }
 
-// bounds are the log start and the high watermark.
+// bounds are the log start and the high watermark once no transaction is open
+// in a partition. The markers of a round may be written a little after its
+// commit was answered; a reader of committed records waits for them.
 func (s *wire) bounds(at tp) runtime.LogRange {
 	s.Helper()
 	r := s.identified(at)
+	if r.Start < r.End {
+		f := s.fetcher(places{at: r.Start})
+		defer f.Close()
+		for next := r.Start; next < r.End; r = s.identified(at) {
+			next = s.read(f, places{at: r.End})[at].next
+		}
+	}
 	r.Topic = store.LogID{}
 	return r
 }
@@ -262,9 +271,16 @@ func (s *wire) identified(at tp) runtime.LogRange {
 	return r
 }
 
+// end is the high watermark once no transaction is open in a partition.
 func (s *wire) end(at tp) int64 {
 	s.Helper()
 	return s.bounds(at).End
+}
+
+// highWatermark is the end of a partition as it is, open transactions included.
+func (s *wire) highWatermark(at tp) int64 {
+	s.Helper()
+	return s.identified(at).End
 }
 
 // pollOnce returns the first records of a partition from an offset.
