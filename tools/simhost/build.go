@@ -16,8 +16,9 @@ import (
 	"time"
 )
 
-// An edit is one change of a file of the runtime, by its text: a toolchain in
-// which the text is not found so many times is refused, not guessed at.
+// An edit is one change of a file of the standard library, by its text: a
+// toolchain in which the text is not found so many times is refused, not
+// guessed at.
 type edit struct {
 	file     string
 	old, new string
@@ -46,8 +47,11 @@ type edit struct {
 // All maps of a run have the same seed, and iterations begin at the same place
 // of each: a map that is made for a log line does not change the order of
 // another one.
+//
+// Contexts are cancelled in the order in which they were made, and not in that
+// of their addresses, which depend on what was collected before.
 var edits = []edit{
-	{"proc.go", "\t\tpp.runq[t%uint32(len(pp.runq))].set(gp)\n\t\tatomic.StoreRel(&pp.runqtail, t+1) // store-release, makes the item available for consumption\n\t\treturn\n",
+	{"runtime/proc.go", "\t\tpp.runq[t%uint32(len(pp.runq))].set(gp)\n\t\tatomic.StoreRel(&pp.runqtail, t+1) // store-release, makes the item available for consumption\n\t\treturn\n",
 		"\t\tat := t\n" +
 			"\t\tif !simSystem(gp) {\n" +
 			"\t\t\tusers := uint32(0)\n" +
@@ -66,7 +70,7 @@ var edits = []edit{
 			"\t\t}\n" +
 			"\t\tpp.runq[at%uint32(len(pp.runq))].set(gp)\n" +
 			"\t\tatomic.StoreRel(&pp.runqtail, t+1)\n\t\treturn\n", 1},
-	{"proc.go", "// Put g and a batch of work from local runnable queue on global queue.\n",
+	{"runtime/proc.go", "// Put g and a batch of work from local runnable queue on global queue.\n",
 		"var simState uint64\n\n" +
 			"func simrandn(n uint32) uint32 {\n" +
 			"\tfor simState == 0 {\n\t\tsimState = rand()\n\t}\n" +
@@ -80,20 +84,20 @@ var edits = []edit{
 			"\treturn simIs[i]\n" +
 			"}\n\n" +
 			"// Put g and a batch of work from local runnable queue on global queue.\n", 1},
-	{"rand.go", "func maps_rand() uint64 {\n\treturn rand()\n}\n",
+	{"runtime/rand.go", "func maps_rand() uint64 {\n\treturn rand()\n}\n",
 		"var simMaps uint64\n\nfunc maps_rand() uint64 {\n\tif simMaps == 0 {\n\t\tsimMaps = rand()\n\t}\n\treturn simMaps\n}\n", 1},
-	{"time.go", "\t\tif t.isFake {\n\t\t\t// Re-randomize timer order.\n", "\t\t{\n\t\t\t// Timers of the same time go off in the order in which they were set.\n", 1},
-	{"time.go", "\t\t\tt.rand = cheaprand()\n", "\t\t\tsimTimers++\n\t\t\tt.rand = simTimers\n", 1},
-	{"time.go", "func (tw timerWhen) less(", "var simTimers uint32\n\nfunc (tw timerWhen) less(", 1},
-	{"proc.go", "\tif !inheritTime {\n\t\tmp.p.ptr().schedtick++\n", "\tif !inheritTime && !simSystem(gp) {\n\t\tmp.p.ptr().schedtick++\n", 1},
-	{"proc.go", "\tgp, otherReady := beforeIdle(now, pollUntil)\n",
+	{"runtime/time.go", "\t\tif t.isFake {\n\t\t\t// Re-randomize timer order.\n", "\t\t{\n\t\t\t// Timers of the same time go off in the order in which they were set.\n", 1},
+	{"runtime/time.go", "\t\t\tt.rand = cheaprand()\n", "\t\t\tsimTimers++\n\t\t\tt.rand = simTimers\n", 1},
+	{"runtime/time.go", "func (tw timerWhen) less(", "var simTimers uint32\n\nfunc (tw timerWhen) less(", 1},
+	{"runtime/proc.go", "\tif !inheritTime {\n\t\tmp.p.ptr().schedtick++\n", "\tif !inheritTime && !simSystem(gp) {\n\t\tmp.p.ptr().schedtick++\n", 1},
+	{"runtime/proc.go", "\tgp, otherReady := beforeIdle(now, pollUntil)\n",
 		"\tgp, otherReady := simCollect(now), false\n" +
 			"\tif gp == nil {\n\t\tgp, otherReady = beforeIdle(now, pollUntil)\n\t}\n", 1},
-	{"proc.go", "\t\tgcStart(gcTrigger{kind: gcTriggerTime, now: nanotime()})\n",
+	{"runtime/proc.go", "\t\tgcStart(gcTrigger{kind: gcTriggerTime, now: nanotime()})\n",
 		"\t\tgcStart(gcTrigger{kind: gcTriggerHeap})\n\t\tsimIdle = false\n", 1},
-	{"mgc.go", "\t\treturn gcController.heapLive.Load() >= trigger\n",
+	{"runtime/mgc.go", "\t\treturn gcController.heapLive.Load() >= trigger\n",
 		"\t\tlive := gcController.heapLive.Load()\n\t\treturn live >= trigger && (simIdle || live >= simMost)\n", 1},
-	{"mgc.go", "func (t gcTrigger) test() bool {\n",
+	{"runtime/mgc.go", "func (t gcTrigger) test() bool {\n",
 		"var simIdle bool\nvar simLast int64\n\nconst simMost = 2 << 30\n\n" +
 			"func simCollect(now int64) *g {\n" +
 			"\tif now == 0 {\n\t\tnow = nanotime()\n\t}\n" +
@@ -103,8 +107,16 @@ var edits = []edit{
 			"\tsimLast = now\n\tforcegc.idle.Store(false)\n" +
 			"\treturn forcegc.g\n}\n\n" +
 			"func (t gcTrigger) test() bool {\n", 1},
-	{"mgcsweep.go", "\tscavenger.wake()\n", "", 1},
-	{"select.go", "j := cheaprandn(uint32(norder + 1))", "j := simrandn(uint32(norder + 1))", 1},
+	{"runtime/mgcsweep.go", "\tscavenger.wake()\n", "", 1},
+	{"runtime/select.go", "j := cheaprandn(uint32(norder + 1))", "j := simrandn(uint32(norder + 1))", 1},
+	{"context/context.go", "\tchildren map[canceler]struct{} //", "\tchildren []canceler //", 1},
+	{"context/context.go", "\t\tdelete(p.children, child)\n",
+		"\t\tfor i := len(p.children) - 1; i >= 0; i-- {\n" +
+			"\t\t\tif p.children[i] == child {\n\t\t\t\tp.children = append(p.children[:i], p.children[i+1:]...)\n\t\t\t\tbreak\n\t\t\t}\n" +
+			"\t\t}\n", 1},
+	{"context/context.go", "\t\t\tif p.children == nil {\n\t\t\t\tp.children = make(map[canceler]struct{})\n\t\t\t}\n\t\t\tp.children[child] = struct{}{}\n",
+		"\t\t\tp.children = append(p.children, child)\n", 1},
+	{"context/context.go", "for child := range c.children {", "for _, child := range c.children {", 1},
 }
 
 // Overlay writes a build overlay into dir for the toolchain with which the
@@ -118,12 +130,12 @@ func Overlay(ctx context.Context, dir, pkgDir string, more map[string]string) (s
 	if err != nil {
 		return "", fmt.Errorf("go env GOROOT: %w", err)
 	}
-	src := filepath.Join(strings.TrimSpace(string(out)), "src", "runtime")
+	src := filepath.Join(strings.TrimSpace(string(out)), "src")
 	texts := make(map[string]string)
 	replace := make(map[string]string)
 	maps.Copy(replace, more)
 	for _, e := range edits {
-		path := filepath.Join(src, e.file)
+		path := filepath.Join(src, filepath.FromSlash(e.file))
 		if texts[e.file] == "" {
 			b, err := os.ReadFile(path)
 			if err != nil {
@@ -135,10 +147,10 @@ func Overlay(ctx context.Context, dir, pkgDir string, more map[string]string) (s
 			return "", fmt.Errorf("%s is not as expected, so the scheduler cannot be seeded: this Go version is not supported by the simulator yet", path)
 		}
 		texts[e.file] = strings.ReplaceAll(texts[e.file], e.old, e.new)
-		replace[path] = filepath.Join(dir, e.file)
+		replace[path] = filepath.Join(dir, filepath.Base(e.file))
 	}
 	for file, text := range texts {
-		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), []byte(text), 0o644); err != nil {
 			return "", err
 		}
 	}
