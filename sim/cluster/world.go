@@ -90,6 +90,7 @@ type world struct {
 	injected map[fault.Kind]int
 	points   map[string]int
 	undo     []func() // what faults left behind
+	crashed  []string // hosts of lives
 	sent     int
 
 	inspect *inspector
