@@ -26,7 +26,7 @@ const (
 	// when a member's session ends while it waits in SyncGroup, and then
 	// waits for members that do not exist.
 	session       = 8 * time.Second
-	heartbeat     = time.Second
+	heartbeat     = 2 * time.Second
 	rebalance     = 6 * time.Second
 	commitTimeout = 8 * time.Second
 	txnTimeout    = 8 * time.Second
@@ -59,11 +59,12 @@ func drawKnobs(rng *rand.Rand) knobs {
 	return knobs{
 		lanes:     1 + rng.IntN(2),
 		commit:    []time.Duration{100 * time.Millisecond, 300 * time.Millisecond, time.Second}[rng.IntN(3)],
-		fetchWait: []time.Duration{250 * time.Millisecond, time.Second, 2 * time.Second}[rng.IntN(3)],
+		fetchWait: []time.Duration{500 * time.Millisecond, 1500 * time.Millisecond, 3 * time.Second}[rng.IntN(3)],
 		static:    rng.IntN(4) == 0,
 		standbys:  []int{0, 0, 1, 1, 2}[rng.IntN(5)],
 
-		tombstones: []time.Duration{24 * time.Hour, 10 * time.Second, 2 * time.Second}[rng.IntN(3)],
+		// Workers write positions again a few times in that time.
+		tombstones: []time.Duration{24 * time.Hour, 20 * time.Second, 8 * time.Second}[rng.IntN(3)],
 	}
 }
 
