@@ -170,35 +170,45 @@ func (t *Transport) Offsets(ctx context.Context, parts []record.TopicPartition) 
 	names := slices.Sorted(maps.Keys(topics))
 	var ranges map[record.TopicPartition]runtime.LogRange
 	err := t.retry(ctx, func(ctx context.Context) error {
-		ids, err := t.topicIDs(ctx, names)
+		list, err := t.listings.get(ctx, t.life, names)
 		if err != nil {
 			return err
 		}
-		// The start first: it only grows, so start <= end holds.
-		starts, err := t.adm.ListStartOffsets(ctx, names...)
-		if err != nil {
-			return err
-		}
-		ends, err := t.adm.ListEndOffsets(ctx, names...)
-		if err != nil {
-			return err
-		}
-		// Offsets are asked for by name: a topic that is the same before and
-		// after was the same in between.
-		after, err := t.topicIDs(ctx, names)
-		if err != nil {
-			return err
-		}
-		if !maps.Equal(ids, after) {
-			return errRecreatedMeanwhile
-		}
-		ranges, err = logRanges(parts, ids, starts, ends)
+		ranges, err = list.of(parts)
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("kafka: list offsets: %w", err)
 	}
 	return ranges, nil
+}
+
+// listOffsets asks for the starts and ends of all partitions of some topics.
+func (t *Transport) listOffsets(ctx context.Context, names []string) (offsetList, error) {
+	ids, err := t.topicIDs(ctx, names)
+	if err != nil {
+		return offsetList{}, err
+	}
+	// The start first: it only grows, so start <= end holds.
+	starts, err := t.adm.ListStartOffsets(ctx, names...)
+	if err != nil {
+		return offsetList{}, err
+	}
+	ends, err := t.adm.ListEndOffsets(ctx, names...)
+	if err != nil {
+		return offsetList{}, err
+	}
+	// Offsets are asked for by name: a topic that is the same before and
+	// after was the same in between.
+	after, err := t.topicIDs(ctx, names)
+	if err != nil {
+		return offsetList{}, err
+	}
+	list := offsetList{ids: ids, unsettled: make(map[string]bool), starts: starts, ends: ends}
+	for _, name := range names {
+		list.unsettled[name] = ids[name] != after[name]
+	}
+	return list, nil
 }
 
 var errRecreatedMeanwhile = errors.New("a topic was created anew while its offsets were read")
@@ -222,22 +232,6 @@ func (t *Transport) topicIDs(ctx context.Context, names []string) (map[string]st
 		}
 	}
 	return ids, nil
-}
-
-func logRanges(parts []record.TopicPartition, ids map[string]store.LogID, starts, ends kadm.ListedOffsets) (map[record.TopicPartition]runtime.LogRange, error) {
-	ranges := make(map[record.TopicPartition]runtime.LogRange, len(parts))
-	for _, tp := range parts {
-		start, ok := starts.Lookup(tp.Topic, tp.Partition)
-		end, ok2 := ends.Lookup(tp.Topic, tp.Partition)
-		if !ok || !ok2 {
-			return nil, &permanentError{fmt.Errorf("%v does not exist: %w", tp, kerr.UnknownTopicOrPartition)}
-		}
-		if err := errors.Join(start.Err, end.Err); err != nil {
-			return nil, fmt.Errorf("%v: %w", tp, err)
-		}
-		ranges[tp] = runtime.LogRange{Start: start.Offset, End: end.Offset, Topic: ids[tp.Topic]}
-	}
-	return ranges, nil
 }
 
 // DeleteRecords implements runtime.Transport. What the topic's policy does

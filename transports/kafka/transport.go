@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,13 +31,15 @@ type Transport struct {
 	admin *kgo.Client
 	adm   *kadm.Client
 
+	listings listings
+
 	// life ends with Close.
 	life context.Context //nolint:containedctx // bounds all requests
 	end  context.CancelFunc
 
 	mu     sync.Mutex
 	closed bool
-	open   map[interface{ Close() }]struct{}
+	open   []interface{ Close() } // oldest first
 }
 
 var _ runtime.Transport = (*Transport)(nil)
@@ -56,8 +59,8 @@ func New(cfg Config) (*Transport, error) {
 		cfg:     cfg,
 		outages: newOutages(cfg.Logger), maxUnknown: defaultMaxUnknown,
 		dial: kgo.Dialer(dial),
-		open: map[interface{ Close() }]struct{}{},
 	}
+	t.listings.ask = t.listOffsets
 	t.life, t.end = context.WithCancel(context.Background())
 	if t.admin, err = t.client(patient()...); err != nil {
 		return nil, err
@@ -71,10 +74,7 @@ func New(cfg Config) (*Transport, error) {
 func (t *Transport) Close() error {
 	t.mu.Lock()
 	t.closed = true
-	open := make([]interface{ Close() }, 0, len(t.open))
-	for c := range t.open {
-		open = append(open, c)
-	}
+	open := slices.Clone(t.open)
 	t.mu.Unlock()
 	t.end()
 	for _, c := range open {
@@ -93,13 +93,13 @@ func (t *Transport) track(c interface{ Close() }) error {
 	if t.closed {
 		return errClosed
 	}
-	t.open[c] = struct{}{}
+	t.open = append(t.open, c)
 	return nil
 }
 
 func (t *Transport) forget(c interface{ Close() }) {
 	t.mu.Lock()
-	delete(t.open, c)
+	t.open = slices.DeleteFunc(t.open, func(o interface{ Close() }) bool { return o == c })
 	t.mu.Unlock()
 }
 
