@@ -151,22 +151,32 @@ func SkipUnlessSimulated(t testing.TB) {
 
 // keep cuts a plan down as WEIR_SIM_KEEP says.
 func keep(t testing.TB, p fault.Plan) fault.Plan {
-	v, ok := os.LookupEnv("WEIR_SIM_KEEP")
-	if !ok || v == "" {
-		return p
+	t.Helper()
+	if kept := numbers(t, "WEIR_SIM_KEEP"); kept != nil {
+		return p.Keep(kept)
 	}
-	if v == "none" {
+	return p
+}
+
+// numbers reads a variable with numbers, or "none"; nil when it is not set.
+func numbers(t testing.TB, name string) []int {
+	t.Helper()
+	v := os.Getenv(name)
+	if v == "" {
 		return nil
 	}
-	var numbers []int
+	list := []int{}
+	if v == "none" {
+		return list
+	}
 	for s := range strings.SplitSeq(v, ",") {
 		n, err := strconv.Atoi(s)
 		if err != nil {
-			t.Fatalf("WEIR_SIM_KEEP=%q: %v", v, err)
+			t.Fatalf("%s=%q: %v", name, v, err)
 		}
-		numbers = append(numbers, n)
+		list = append(list, n)
 	}
-	return p.Keep(numbers)
+	return list
 }
 
 // logLevel is what workers log to standard error; more does not change what

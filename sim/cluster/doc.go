@@ -33,6 +33,7 @@
 //	WEIR_SIM_SEED     the seed
 //	WEIR_SIM_KEEP     numbers of the faults to keep, as 0,3,4; "none" for none
 //	WEIR_SIM_RECORDS  how many records to send, instead of Config.Records
+//	WEIR_SIM_ONLY     numbers of the records to send, as 0,3,4; "none" for none
 //	WEIR_SIM_WITHOUT  invariants not to check, as S1,S6
 //	WEIR_SIM_HISTORY  write the history to this file
 //	WEIR_SIM_LOG      log level: debug, info, warn, error

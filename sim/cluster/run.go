@@ -28,9 +28,11 @@ type Result struct {
 	Violations []check.Violation  `json:"violations"`
 	Virtual    time.Duration      `json:"virtual"`
 	Lines      int64              `json:"lines"`
-	// Test is the name of the test, Sent the size of the workload.
-	Test string `json:"test"`
-	Sent int    `json:"sent"`
+	// Test is the name of the test, Sent how many records were sent, Records
+	// the size of the workload.
+	Test    string `json:"test"`
+	Sent    int    `json:"sent"`
+	Records int    `json:"records"`
 	// Kinds are the faults that plans are drawn from, AllPoints the crash
 	// points that there are.
 	Kinds     []fault.Kind   `json:"kinds"`
@@ -63,6 +65,7 @@ func run(t testing.TB, cfg Config) *Result {
 		w.plan = fault.Draw(w.rng, w.space())
 	}
 	w.plan = keep(t, w.plan)
+	w.only = numbers(t, "WEIR_SIM_ONLY")
 	w.trace.add("seed %d %s", cfg.Seed, w.knobs)
 	for _, f := range w.plan {
 		w.trace.add("plan %s", f)
@@ -323,13 +326,17 @@ func (w *world) load() {
 	// Small workloads are spread over the time as well.
 	mean := min(max(w.cfg.Records/15, 1), meanBurst)
 	for i := 0; i < w.cfg.Records; {
-		batch := make([]Input, min(1+shape.IntN(2*mean), w.cfg.Records-i))
-		for j := range batch {
-			batch[j] = w.cfg.Load(rng, i+j)
+		n := min(1+shape.IntN(2*mean), w.cfg.Records-i)
+		var batch []Input
+		for range n {
+			in := w.cfg.Load(rng, i) // all of them: each draws from rng
+			if w.only == nil || slices.Contains(w.only, i) {
+				batch = append(batch, in)
+			}
+			i++
 		}
-		i += len(batch)
 		w.send(batch)
-		sleep(w.cfg.Duration * time.Duration(len(batch)) / time.Duration(w.cfg.Records))
+		sleep(w.cfg.Duration * time.Duration(n) / time.Duration(w.cfg.Records))
 	}
 }
 
@@ -367,7 +374,7 @@ func (w *world) report(vs []check.Violation) *Result {
 	defer w.mu.Unlock()
 	res := &Result{
 		Seed: w.cfg.Seed, Plan: w.plan, Injected: w.injected, Points: w.points, Violations: vs,
-		Virtual: time.Since(w.start), Lines: w.trace.lines, Sent: w.sent, Test: w.t.Name(), History: w.h,
+		Virtual: time.Since(w.start), Lines: w.trace.lines, Sent: w.sent, Records: w.cfg.Records, Test: w.t.Name(), History: w.h,
 		Kinds: w.cfg.Faults, AllPoints: append(points(), restorePoints()...),
 	}
 	res.leave()

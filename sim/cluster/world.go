@@ -85,6 +85,7 @@ type world struct {
 	top      *topology.Topology
 	nodes    []*node
 	plan     fault.Plan
+	only     []int // numbers of the records that are sent; nil means all
 
 	mu       sync.Mutex
 	healed   bool

@@ -24,7 +24,7 @@ import (
 // pass lists what a simulated program sees of the environment.
 var pass = []string{
 	"GOGC", "GOMEMLIMIT", "GOTRACEBACK",
-	"WEIR_SIM_KEEP", "WEIR_SIM_RECORDS", "WEIR_SIM_WITHOUT", "WEIR_SIM_ZOO",
+	"WEIR_SIM_KEEP", "WEIR_SIM_RECORDS", "WEIR_SIM_ONLY", "WEIR_SIM_WITHOUT", "WEIR_SIM_ZOO",
 	"WEIR_SIM_LOG", "WEIR_SIM_LOG_FROM", "WEIR_SIM_STACKS", "WEIR_SIM_STATE", "WEIR_SIM_UNTIL",
 }
 
@@ -57,6 +57,8 @@ type Case struct {
 	Keep []int
 	// Records is the size of the workload; 0 leaves it to the test.
 	Records int
+	// Only are the numbers of the records of it to send; nil sends all.
+	Only []int
 	// Env is added to Environment.
 	Env []string
 	// Checks is the number of cases of each rapid property; 0 leaves it to
@@ -79,10 +81,14 @@ func (c Case) environment() []string {
 	if c.Records > 0 {
 		env = append(env, "WEIR_SIM_RECORDS="+strconv.Itoa(c.Records))
 	}
+	if c.Only != nil {
+		env = append(env, "WEIR_SIM_ONLY="+Numbers(c.Only))
+	}
 	return env
 }
 
-// Numbers lists numbers of faults as WEIR_SIM_KEEP has them.
+// Numbers lists numbers of faults, or of records, as WEIR_SIM_KEEP and
+// WEIR_SIM_ONLY have them.
 func Numbers(keep []int) string {
 	if len(keep) == 0 {
 		return "none"
@@ -106,6 +112,8 @@ type Report struct {
 	Points     map[string]int     `json:"points"`
 	Violations []check.Violation  `json:"violations"`
 	Sent       int                `json:"sent"`
+	// Records is the size of the workload.
+	Records int `json:"records"`
 	// Kinds are the faults that plans are drawn from, AllPoints the crash
 	// points that there are.
 	Kinds     []fault.Kind `json:"kinds"`

@@ -2,6 +2,7 @@ package simtest
 
 import (
 	"context"
+	"math"
 	"slices"
 	"sync"
 )
@@ -10,12 +11,13 @@ import (
 type Runner func(ctx context.Context, c Case) *Outcome
 
 // Shrink looks for a smaller case that fails with the same signature: with
-// fewer faults, then with a smaller workload. It returns the smallest that it
-// found, which is failing itself when none is smaller, and how many cases it
-// ran, of which at most jobs at once. What it finds does not depend on jobs.
+// fewer faults, then with less input. It returns the smallest that it found,
+// which is failing itself when none is smaller, and how many cases it ran, of
+// which at most jobs at once. What it finds does not depend on jobs.
 //
-// Faults are removed by delta debugging: halves first, then quarters, until
-// none can be left out alone.
+// Faults and records are removed by delta debugging (Zeller, Hildebrandt:
+// Simplifying and Isolating Failure-Inducing Input): halves first, then
+// quarters, until none can be left out alone, or until enough was tried.
 func Shrink(ctx context.Context, run Runner, failing *Outcome, jobs int) (smallest *Outcome, runs int) {
 	s := &shrinker{run: run, jobs: max(jobs, 1), best: failing, want: failing.Signature()}
 	r := failing.Broken()
@@ -31,14 +33,26 @@ func Shrink(ctx context.Context, run Runner, failing *Outcome, jobs int) (smalle
 			keep = append(keep, i)
 		}
 	}
+	size := failing.Records
+	if size == 0 {
+		size = r.Records
+	}
 	s.faults(ctx, keep)
-	s.records(ctx, r.Sent)
+	s.records(ctx, size)
+	if s.best.Records > 0 {
+		size = s.best.Records
+	}
+	s.inputs(ctx, size)
 	// Less input may need fewer faults.
-	if s.best.Records != failing.Records {
+	if s.best.Records != failing.Records || s.best.Only != nil {
 		s.faults(ctx, s.best.Keep)
 	}
 	return s.best, s.runs
 }
+
+// mostInputs is how many cases are tried to leave out records. The workload is
+// a matter of reading the case, which some records more do not spoil.
+const mostInputs = 100
 
 type shrinker struct {
 	run  Runner
@@ -49,26 +63,26 @@ type shrinker struct {
 }
 
 // first runs cases and makes the first of them that fails alike the best. It
-// reports whether there was one.
-func (s *shrinker) first(ctx context.Context, cases []Case) bool {
-	for len(cases) > 0 && ctx.Err() == nil {
-		n := min(len(cases), s.jobs)
+// returns its index, or -1.
+func (s *shrinker) first(ctx context.Context, cases []Case) int {
+	for at := 0; at < len(cases) && ctx.Err() == nil; {
+		n := min(len(cases)-at, s.jobs)
 		outcomes := make([]*Outcome, n)
 		var wg sync.WaitGroup
 		for i := range n {
-			wg.Go(func() { outcomes[i] = s.run(ctx, cases[i]) })
+			wg.Go(func() { outcomes[i] = s.run(ctx, cases[at+i]) })
 		}
 		wg.Wait()
 		s.runs += n
-		for _, o := range outcomes {
+		for i, o := range outcomes {
 			if o.Signature() == s.want {
 				s.best = o
-				return true
+				return at + i
 			}
 		}
-		cases = cases[n:]
+		at += n
 	}
-	return false
+	return -1
 }
 
 // with is the best case with other faults.
@@ -89,23 +103,50 @@ func (s *shrinker) faults(ctx context.Context, keep []int) {
 			cases = append(cases, s.with([]int{k}))
 		}
 	}
-	if s.first(ctx, cases) {
-		return
+	if s.first(ctx, cases) < 0 {
+		s.reduce(ctx, keep, s.with, math.MaxInt)
 	}
-	for parts := 2; len(keep) > 1; {
-		size := (len(keep) + parts - 1) / parts
-		var cases []Case
-		for at := 0; at < len(keep); at += size {
-			cases = append(cases, s.with(slices.Delete(slices.Clone(keep), at, min(at+size, len(keep)))))
+}
+
+// inputs leaves out records of the first so many.
+func (s *shrinker) inputs(ctx context.Context, size int) {
+	all := s.best.Only
+	if all == nil {
+		for i := range size {
+			all = append(all, i)
 		}
+	}
+	s.reduce(ctx, all, func(only []int) Case {
+		c := s.best.Case
+		c.Only = append([]int{}, only...)
+		return c
+	}, mostInputs)
+}
+
+// reduce leaves out parts of a set while what is left fails, in at most so
+// many runs.
+func (s *shrinker) reduce(ctx context.Context, set []int, with func([]int) Case, most int) {
+	most += s.runs
+	if most < 0 {
+		most = math.MaxInt
+	}
+	for parts := 2; len(set) > 1 && s.runs < most; {
+		size := (len(set) + parts - 1) / parts
+		var sets [][]int
+		var cases []Case
+		for at := 0; at < len(set); at += size {
+			rest := slices.Delete(slices.Clone(set), at, min(at+size, len(set)))
+			sets, cases = append(sets, rest), append(cases, with(rest))
+		}
+		found := s.first(ctx, cases[:min(len(cases), most-s.runs)])
 		switch {
-		case s.first(ctx, cases):
-			keep = s.best.Keep
+		case found >= 0:
+			set = sets[found]
 			parts = max(parts-1, 2)
 		case size == 1:
 			return
 		default:
-			parts = min(2*parts, len(keep))
+			parts = min(2*parts, len(set))
 		}
 	}
 }
@@ -116,7 +157,7 @@ func (s *shrinker) records(ctx context.Context, sent int) {
 	try := func(n int) bool {
 		c := s.best.Case
 		c.Records = n
-		return s.first(ctx, []Case{c})
+		return s.first(ctx, []Case{c}) == 0
 	}
 	low, high := 0, sent
 	for n := high / 2; n > 0; n /= 2 {

@@ -25,7 +25,11 @@ func fails(need []int, records int, other string) (Runner, *atomic.Int64) {
 		if n == 0 {
 			n = 600
 		}
-		o := &Outcome{Case: c, Reports: []Report{{Plan: make(fault.Plan, len(kept)), Sent: n}}}
+		size := n
+		if c.Only != nil {
+			n = len(c.Only)
+		}
+		o := &Outcome{Case: c, Reports: []Report{{Plan: make(fault.Plan, len(kept)), Sent: n, Records: size}}}
 		has := func(k int) bool { return slices.Contains(kept, k) }
 		name := ""
 		switch {
@@ -70,14 +74,45 @@ func TestShrink(t *testing.T) {
 				if got < c.records || got > 2*c.records+8 {
 					t.Errorf("%d jobs: %d records, want about %d", jobs, got, c.records)
 				}
+				if len(small.Only) > got {
+					t.Errorf("%d jobs: %d of %d records", jobs, len(small.Only), got)
+				}
 				if small.Signature() != "S4" || small.Seed != 7 || small.Test != "TestX" {
 					t.Errorf("%d jobs: %+v", jobs, small)
 				}
-				if int64(n) != runs.Load()-1 || n > 120 {
+				if int64(n) != runs.Load()-1 || n > 120+mostInputs {
 					t.Errorf("%d jobs: %d runs reported, %d made", jobs, n, runs.Load()-1)
 				}
 			}
 		})
+	}
+}
+
+// TestShrinkInputs: of the workload what is needed stays, wherever it is.
+func TestShrinkInputs(t *testing.T) {
+	t.Parallel()
+	const size = 64
+	run := func(_ context.Context, c Case) *Outcome {
+		n := c.Records
+		if n == 0 {
+			n = size
+		}
+		sent := func(i int) bool { return i < n && (c.Only == nil || slices.Contains(c.Only, i)) }
+		o := &Outcome{Case: c, Reports: []Report{{Records: n, Sent: n}}}
+		if sent(3) && sent(41) {
+			o.Result = simhost.Result{ExitCode: 1}
+			o.Reports[0].Violations = []check.Violation{{Invariant: "S1"}}
+		}
+		return o
+	}
+	for _, jobs := range []int{1, 4} {
+		small, n := Shrink(t.Context(), run, run(t.Context(), Case{}), jobs)
+		if !slices.Equal(small.Only, []int{3, 41}) || small.Records > 49 || n > mostInputs {
+			t.Errorf("%d jobs, %d runs: %v of %d records", jobs, n, small.Only, small.Records)
+		}
+		if want := []string{"WEIR_SIM_RECORDS=44", "WEIR_SIM_ONLY=3,41"}; !slices.Equal(small.environment(), want) {
+			t.Errorf("environment %v, want %v", small.environment(), want)
+		}
 	}
 }
 

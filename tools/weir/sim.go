@@ -95,6 +95,7 @@ type simFlags struct {
 	// Of replay.
 	keep      string
 	records   int
+	only      string
 	traceFile string
 	until     int64
 	log       string
@@ -166,6 +167,7 @@ func seedCommand(f *simFlags, use, short, long string, run func(*simRun, *simtes
 	}
 	f.common(cmd)
 	cmd.Flags().StringVar(&f.keep, "keep", "", `numbers of the faults to keep, as 0,3,4, or "none"`)
+	cmd.Flags().StringVar(&f.only, "only", "", `numbers of the records of the workload to send, as 0,3,4, or "none"`)
 	cmd.Flags().IntVar(&f.records, "records", 0, "size of the workload; 0 leaves it to the test")
 	return cmd
 }
@@ -207,17 +209,11 @@ func (f *simFlags) caseOf(seed uint64, test string) (simtest.Case, error) {
 			return c, fmt.Errorf("--env %s: want NAME=value", kv)
 		}
 	}
-	if f.keep != "" {
-		c.Keep = []int{}
-	}
-	if f.keep != "" && f.keep != "none" {
-		for s := range strings.SplitSeq(f.keep, ",") {
-			n, err := strconv.Atoi(s)
-			if err != nil || n < 0 {
-				return c, fmt.Errorf("--keep %s: want numbers of faults, as 0,3,4, or none", f.keep)
-			}
-			c.Keep = append(c.Keep, n)
-		}
+	var errs [2]error
+	c.Keep, errs[0] = numbers("keep", f.keep)
+	c.Only, errs[1] = numbers("only", f.only)
+	if err := errors.Join(errs[:]...); err != nil {
+		return c, err
 	}
 	set := func(name, value string, on bool) {
 		if on {
@@ -235,6 +231,25 @@ func (f *simFlags) caseOf(seed uint64, test string) (simtest.Case, error) {
 		set(name, strconv.FormatInt(n, 10), n > 0)
 	}
 	return c, nil
+}
+
+// numbers reads the value of a flag: nil when it is not set.
+func numbers(flag, value string) ([]int, error) {
+	if value == "" {
+		return nil, nil
+	}
+	list := []int{}
+	if value == "none" {
+		return list, nil
+	}
+	for s := range strings.SplitSeq(value, ",") {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 0 {
+			return nil, fmt.Errorf("--%s %s: want numbers as 0,3,4, or none", flag, value)
+		}
+		list = append(list, n)
+	}
+	return list, nil
 }
 
 // firstSeed picks fresh seeds when none was asked for.

@@ -158,6 +158,9 @@ func (r *simRun) replay(t *simtest.Target, c *simtest.Case) string {
 	if c.Records > 0 {
 		s += fmt.Sprintf(" --records %d", c.Records)
 	}
+	if c.Only != nil {
+		s += " --only " + simtest.Numbers(c.Only)
+	}
 	if c.Checks > 0 {
 		s += fmt.Sprintf(" --checks %d", c.Checks)
 	}
