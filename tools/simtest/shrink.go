@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"time"
 )
 
 // A Runner runs a case; Target.Run is one.
@@ -50,9 +51,13 @@ func Shrink(ctx context.Context, run Runner, failing *Outcome, jobs int) (smalle
 	return s.best, s.runs
 }
 
-// mostInputs is how many cases are tried to leave out records. The workload is
-// a matter of reading the case, which some records more do not spoil.
-const mostInputs = 100
+// How many cases are tried to leave out records, and for how much virtual time: a
+// case of which nothing comes takes long. The workload is a matter of reading the
+// case, which some records more do not spoil.
+const (
+	mostInputs  = 100
+	mostVirtual = 90 * time.Minute
+)
 
 type shrinker struct {
 	run  Runner
@@ -60,6 +65,10 @@ type shrinker struct {
 	best *Outcome
 	want string
 	runs int
+	// tried and virtual are how many cases were looked at, and how much
+	// virtual time they took: the same with any number of jobs.
+	tried   int
+	virtual time.Duration
 }
 
 // first runs cases and makes the first of them that fails alike the best. It
@@ -75,6 +84,8 @@ func (s *shrinker) first(ctx context.Context, cases []Case) int {
 		wg.Wait()
 		s.runs += n
 		for i, o := range outcomes {
+			s.tried++
+			s.virtual += o.Virtual
 			if o.Signature() == s.want {
 				s.best = o
 				return at + i
@@ -104,7 +115,7 @@ func (s *shrinker) faults(ctx context.Context, keep []int) {
 		}
 	}
 	if s.first(ctx, cases) < 0 {
-		s.reduce(ctx, keep, s.with, math.MaxInt)
+		s.reduce(ctx, keep, s.with, func() int { return math.MaxInt })
 	}
 }
 
@@ -116,21 +127,24 @@ func (s *shrinker) inputs(ctx context.Context, size int) {
 			all = append(all, i)
 		}
 	}
-	s.reduce(ctx, all, func(only []int) Case {
+	tried, virtual := s.tried, s.virtual
+	with := func(only []int) Case {
 		c := s.best.Case
 		c.Only = append([]int{}, only...)
 		return c
-	}, mostInputs)
+	}
+	s.reduce(ctx, all, with, func() int {
+		if s.virtual-virtual > mostVirtual {
+			return 0
+		}
+		return mostInputs - (s.tried - tried)
+	})
 }
 
-// reduce leaves out parts of a set while what is left fails, in at most so
-// many runs.
-func (s *shrinker) reduce(ctx context.Context, set []int, with func([]int) Case, most int) {
-	most += s.runs
-	if most < 0 {
-		most = math.MaxInt
-	}
-	for parts := 2; len(set) > 1 && s.runs < most; {
+// reduce leaves out parts of a set while what is left fails, and left says that
+// more cases may be tried.
+func (s *shrinker) reduce(ctx context.Context, set []int, with func([]int) Case, left func() int) {
+	for parts := 2; len(set) > 1 && left() > 0; {
 		size := (len(set) + parts - 1) / parts
 		var sets [][]int
 		var cases []Case
@@ -138,7 +152,7 @@ func (s *shrinker) reduce(ctx context.Context, set []int, with func([]int) Case,
 			rest := slices.Delete(slices.Clone(set), at, min(at+size, len(set)))
 			sets, cases = append(sets, rest), append(cases, with(rest))
 		}
-		found := s.first(ctx, cases[:min(len(cases), most-s.runs)])
+		found := s.first(ctx, cases[:min(len(cases), left())])
 		switch {
 		case found >= 0:
 			set = sets[found]
