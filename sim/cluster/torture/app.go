@@ -34,6 +34,10 @@ func dimOf(v int64) string { return "d" + strconv.FormatInt(payload(v)%4, 10) }
 // next is a hash that depends on the order of what was hashed.
 func next(h, v int64) int64 { return h*31 + v%1_000_003 }
 
+// closedAs is what is sent for a window: its start can be read from it, also when
+// bytes that were no number have made a sum negative.
+func closedAs(start, sum int64) int64 { return start*1000 + (sum%1000+1000)%1000 }
+
 var errSeven = errors.New("the payload ends in seven")
 
 // An app is the application while it is declared.
@@ -135,7 +139,7 @@ func (a *app) windows() {
 	t := weir.NewWindowedTable[string, int64](a.App, "windows", weir.Tumbling(windowSize), weir.Grace(grace), weir.RetainForever(),
 		weir.Late("late"), weir.Sends(closed),
 		weir.OnClose(func(ctx weir.Context, w weir.Window, key string, sum int64) error {
-			return closed.Send(ctx, key, w.Start.UnixMilli()*1000+sum%1000)
+			return closed.Send(ctx, key, closedAs(w.Start.UnixMilli(), sum))
 		}))
 	weir.EachEvent(a.events.Stream(), "window", func(ctx weir.Context, e event) error {
 		return t.Update(ctx, e.Key, func(n int64) int64 { return n + payload(e.Value) })

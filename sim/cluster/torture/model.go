@@ -154,7 +154,7 @@ func (at *moment) closeWindows() {
 	for _, s := range slices.SortedFunc(maps.Keys(at.windows), slot.compare) {
 		if spec.CloseAt(s.start) <= at.time && !at.closed[s] {
 			at.closed[s] = true
-			at.m.send("closed", s.key, s.start*1000+at.windows[s]%1000)
+			at.m.send("closed", s.key, closedAs(s.start, at.windows[s]))
 		}
 	}
 }
