@@ -55,8 +55,8 @@ func Shrink(ctx context.Context, run Runner, failing *Outcome, jobs int) (smalle
 // case of which nothing comes takes long. The workload is a matter of reading the
 // case, which some records more do not spoil.
 const (
-	mostInputs  = 100
-	mostVirtual = 90 * time.Minute
+	mostInputs  = 40
+	mostVirtual = 40 * time.Minute
 )
 
 type shrinker struct {

@@ -24,6 +24,7 @@ type zooFlags struct {
 	jobs          int
 	first         uint64
 	control, list bool
+	shrink        bool
 	wall          time.Duration
 }
 
@@ -49,6 +50,7 @@ It runs in weir's own repository.`,
 	fs.IntVar(&f.jobs, "jobs", runtime.NumCPU(), "how many runs to make at once")
 	fs.Uint64Var(&f.first, "seed", 1, "the first seed")
 	fs.BoolVar(&f.control, "control", false, "run each finding again with one checker off, for each that found it: it must be missed if no other did")
+	fs.BoolVar(&f.shrink, "shrink", true, "shrink the first finding of each bug")
 	fs.BoolVar(&f.list, "list", false, "list the bugs and stop")
 	fs.DurationVar(&f.wall, "wall", 5*time.Minute, "real time after which a run counts as hung")
 	return cmd
@@ -184,7 +186,10 @@ func (h *hunter) hunt(out *screen) (why string, err error) {
 		}
 		catches = append(catches, c)
 	}
-	small, runs := simtest.Shrink(h.ctx, h.t.Run, catches[0].o, h.jobs)
+	small, runs := catches[0].o, 0
+	if h.shrink {
+		small, runs = simtest.Shrink(h.ctx, h.t.Run, small, h.jobs)
+	}
 	if h.ctx.Err() != nil {
 		return "", h.ctx.Err()
 	}
@@ -267,7 +272,7 @@ func (h *hunter) print(out *screen, catches []catch, small *simtest.Outcome, run
 		}
 	}
 	r := first(small)
-	out.printf("%-28s %3d seeds %v, %.1f s, trips %s; seed %d shrinks to %d faults and %d records in %d runs", h.m.ID,
+	out.printf("%-28s %3d seeds %v, %.1f s, trips %s; seed %d has %d faults and %d records after %d runs of shrinking", h.m.ID,
 		median(seeds), seeds, median(took).Seconds(), strings.Join(names, " "), small.Seed, len(r.Plan), r.Sent, runs)
 }
 
