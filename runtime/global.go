@@ -252,7 +252,13 @@ func (gt *globalTable) position(next map[record.TopicPartition]int64) store.Posi
 func (g *globals) followOn(ctx context.Context, gt *globalTable, f Fetcher) {
 	var wait backoff
 	for ctx.Err() == nil {
-		err := g.follow(ctx, gt, f, func() bool { return true })
+		polls := 0
+		err := g.follow(ctx, gt, f, func() bool {
+			if polls++; polls > 1 {
+				wait = backoff{} // it reads again
+			}
+			return true
+		})
 		if err == nil || ctx.Err() != nil {
 			return
 		}

@@ -72,6 +72,7 @@ func Invariants() []Invariant {
 		{"S16", "windows close once and timers fire once", true, once},
 		{"S17", "damage of a store is found, and nothing of it served", false, damageFound},
 		{"S19", "no record is skipped in silence", false, accounted},
+		{"S21", "a global table holds what its topic holds, on each worker", false, globalsAgree},
 		{"L1", "all input is handled soon after the last fault", false, caughtUp},
 		{"L2", "the group is stable and each partition is owned once", false, groupStable},
 		{"L3", "every restore ends", false, restoresEnd},

@@ -80,6 +80,15 @@ func (b *build) logIs(tp TP, stable, end int64) *build {
 	return b.add(Event{Kind: LogIs, Topic: tp.Topic, Partition: tp.Partition, Stable: stable, End: end})
 }
 
+// global adds what worker w holds of a global table of topic out.
+func (b *build) global(next int64, entries ...string) *build {
+	e := Event{Kind: HeldGlobal, Worker: "w", Table: "g", Topic: out0.Topic, Offsets: []Offset{{TP: out0, At: next}}}
+	for i := 0; i < len(entries); i += 2 {
+		e.Entries = append(e.Entries, Entry{[]byte(entries[i]), []byte(entries[i+1])})
+	}
+	return b.add(e)
+}
+
 func (b *build) store(k Kind, worker string, position int64, entries ...string) *build {
 	e := Event{Kind: k, Worker: worker, Table: "t", Position: &Position{Changelog: position}}
 	for i := 0; i < len(entries); i += 2 {
@@ -275,6 +284,20 @@ func histories() cases {
 				begin().log(log0, 1, "a", "1").store(Held, "w", 1, "a", "1").store(Held, "v", 1),
 				begin().log(log0, 1, "a", "1").log(log0, 1, "a", "2").follow("v", 1, 2),
 				begin().log(log0, 1, "a", "1").log(log0, 1, "a", "2").follow("v", 2, 2).store(Held, "v", 1, "a", "1"),
+			},
+		},
+		"S21": {
+			good: []*build{
+				begin().log(out0, 1, "a", "1").log(out0, 1, "b", "1").log(out0, 1, "b", "").log(out0, 1, "a", "2").global(4, "a", "2"),
+				begin().global(0),
+				begin().log(out0, 1, "a", "1").add(Event{Kind: LogIs, Topic: out0.Topic, Start: 1, End: 2}).global(2, "a", "1", "gone", "1"), // by retention
+			},
+			bad: []*build{
+				begin().log(out0, 1, "a", "1").log(out0, 1, "a", "2").global(1, "a", "1"), // has not read on
+				begin().log(out0, 1, "a", "1").log(out0, 1, "a", "2").global(2, "a", "1"), // missed a record
+				begin().log(out0, 1, "a", "1").global(1),                                  // lost a row
+				begin().log(out0, 1, "a", "1").log(out0, 1, "a", "").global(2, "a", "1"),  // missed a deletion
+				begin().log(out0, 1, "a", "1").global(1, "a", "1", "b", "1"),              // from nowhere
 			},
 		},
 		"S14": {

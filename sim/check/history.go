@@ -39,6 +39,9 @@ const (
 	Opened Kind = "opened"
 	// Held is the same at the end of a run.
 	Held Kind = "held"
+	// HeldGlobal is what a worker held of a global table at the end of a run:
+	// Table, Topic, Offsets up to which it was read, Entries.
+	HeldGlobal Kind = "held globally"
 	// Restoring is the progress of a restore: Space, From, Reached, To, Done.
 	Restoring Kind = "restoring"
 	// Following is what a standby is at when all else is at rest: Table,

@@ -170,6 +170,16 @@ func (h *History) HeldBy(worker string, sp store.Space, r store.Reader, pos stor
 	h.Add(e)
 }
 
+// HeldGlobal adds what a global table holds at the end of a run, and up to where
+// it has read its topic.
+func (h *History) HeldGlobal(worker, table, topic string, r store.Reader, pos store.Position) {
+	e := Event{Kind: HeldGlobal, Worker: worker, Table: table, Topic: topic, Entries: entries(r.Scan(nil, nil))}
+	for _, in := range pos.Inputs {
+		e.Offsets = append(e.Offsets, Offset{TP: TP{Topic: in.Topic, Partition: in.Partition}, At: in.Offset})
+	}
+	h.Add(e)
+}
+
 // Restores returns what to set as runtime.Config.OnRestore.
 func Restores(worker string, h *History) func(runtime.RestoreProgress) {
 	return func(p runtime.RestoreProgress) {

@@ -162,6 +162,50 @@ func recordOf(r *kgo.Record) check.Record {
 	return rec
 }
 
+// globalsRead reports whether each global table on each worker has read its
+// topic.
+func (w *world) globalsRead() bool {
+	for _, n := range w.nodes {
+		w.mu.Lock()
+		p := n.cur
+		w.mu.Unlock()
+		if p == nil || p.disk == nil {
+			return len(w.top.Globals) == 0
+		}
+		for _, t := range w.top.Globals {
+			pos, ok := p.disk.Position(store.Space{Table: t.Name})
+			if !ok {
+				return false
+			}
+			next := make(map[int32]int64)
+			for _, in := range pos.Inputs {
+				next[in.Partition] = in.Offset
+			}
+			for _, part := range w.fake.PartitionInfos(t.Source) {
+				if next[part.Partition] < part.LastStableOffset {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}
+
+// dumpGlobals adds what a store holds of global tables to the history.
+func (w *world) dumpGlobals(n *node, s *simdisk.Store, gen store.Generation) error {
+	for _, t := range w.top.Globals {
+		r, pos, err := s.Open(store.Space{Table: t.Name}, gen)
+		if errors.Is(err, store.ErrCorrupt) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("%s: global table %s: %w", n.name, t.Name, err)
+		}
+		w.h.HeldGlobal(n.name, t.Name, t.Source, r, pos)
+	}
+	return nil
+}
+
 // dump adds what the disks hold to the history.
 func (w *world) dump() error {
 	for _, n := range w.nodes {
@@ -169,6 +213,9 @@ func (w *world) dump() error {
 		s, err := simdisk.Open(n.disk)
 		if err != nil {
 			return fmt.Errorf("%s: %w", n.name, err)
+		}
+		if err := w.dumpGlobals(n, s, store.Generation(time.Now().UnixMilli())); err != nil {
+			return err
 		}
 		for _, sub := range w.top.Subs {
 			for _, name := range sub.Stores() {

@@ -64,8 +64,8 @@ type Config struct {
 	Sources  []string
 	Once     []string
 	Windows  []check.Windows
-	// Panics, when set, is how many times user code shall panic: faults add
-	// to it, the application takes from it.
+	// Panics, when set, is how many times user code shall panic: faults set
+	// it, to four at most, and the application takes from it.
 	Panics *atomic.Int64
 	// Stalls, when set, is for how many nanoseconds user code shall wait:
 	// faults set it, the application takes it once.

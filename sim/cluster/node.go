@@ -40,6 +40,7 @@ type process struct {
 	ended   chan error
 	worker  *runtime.Worker
 	store   store.Store
+	disk    *simdisk.Store
 	dead    bool // under the world's lock
 	crashAt string
 	skip    int
@@ -146,6 +147,9 @@ func (p *process) main() (err error) {
 	}
 	defer tr.Close()
 	p.store = check.Store(disk, p.host, w.h)
+	w.mu.Lock()
+	p.disk = disk
+	w.mu.Unlock()
 	cfg := runtime.Config{
 		Topology: top, Transport: check.Transport(tr, p.host, w.h), Store: p.store, Instance: p.n.name,
 		Guarantee: w.cfg.Guarantee, Lanes: knobs.lanes, CommitInterval: knobs.commit, Static: knobs.static, Standbys: knobs.standbys, CommitTimeout: commitTimeout,

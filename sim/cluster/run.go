@@ -145,6 +145,7 @@ func (w *world) settle() {
 	if ok {
 		w.h.Add(check.Event{Kind: check.Caught, Took: time.Since(healed).Milliseconds()})
 		w.follow()
+		eventually(restPatience, w.globalsRead)
 		// There may be nothing left to read for a task that is still being
 		// restored, or that is on its way from one worker to another. One
 		// that was given up meanwhile never says that its restore ended.

@@ -177,6 +177,19 @@ func (s *Store) Open(sp store.Space, gen store.Generation) (store.Reader, store.
 	return r, pos, nil
 }
 
+// Position is what the store says of a space that is open, for who looks on
+// beside the owner.
+func (s *Store) Position(sp store.Space) (pos store.Position, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	gen, ok := s.open[sp]
+	if !ok || s.closed || s.isCorrupt(sp) {
+		return store.Position{}, false
+	}
+	_, pos, err := s.mem.Open(sp, gen)
+	return pos, err == nil
+}
+
 // Apply implements store.Store: one record of the log, then memory.
 func (s *Store) Apply(b *store.Batch) error {
 	s.mu.Lock()

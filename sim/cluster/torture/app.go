@@ -6,6 +6,7 @@ package torture
 import (
 	"errors"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -126,12 +127,18 @@ func (a *app) counts() {
 
 func (a *app) keepLast() {
 	last := a.table("last")
+	// A global table that changes while the application runs; what is found in
+	// it depends on when it is read, so nothing comes of it.
+	facts := weir.NewGlobalTable(a.App, a.topic("facts"))
 	weir.EachEvent(a.events.Stream(), "keep-last", func(ctx weir.Context, e event) error {
+		if _, _, err := facts.Lookup(ctx, "f"+strings.TrimPrefix(e.Key, "k")); err != nil {
+			return err
+		}
 		if payload(e.Value)%3 == 0 {
 			return last.Delete(ctx, e.Key)
 		}
 		return last.Set(ctx, e.Key, e.Value)
-	}, weir.Uses(last))
+	}, weir.Uses(last, facts))
 }
 
 func (a *app) windows() {

@@ -15,7 +15,8 @@ import (
 const begin = 1767225600000
 
 // Load makes the ith record: mostly in order of event time, some late, some at
-// the same time, some far ahead, some that cannot be decoded.
+// the same time, some far ahead, some that cannot be decoded, and some facts
+// and the end of facts.
 func Load(rng *rand.Rand, i int) cluster.Input {
 	k := rng.IntN(10)
 	at := int64(begin + i*150)
@@ -32,6 +33,13 @@ func Load(rng *rand.Rand, i int) cluster.Input {
 		}
 	}
 	in := cluster.Input{Topic: "events", Key: []byte(keyName(k)), Value: encode(int64(i)*1000 + int64(k)*100 + rng.Int64N(100)), Time: at}
+	if rng.IntN(10) == 0 {
+		in.Topic, in.Key = "facts", []byte("f"+strconv.Itoa(k))
+		if rng.IntN(3) == 0 {
+			in.Value = nil
+		}
+		return in
+	}
 	if rng.IntN(100) == 0 {
 		in.Value = []byte(fmt.Sprintf("poison-%d", i))
 	}
@@ -71,6 +79,6 @@ func Config() cluster.Config {
 		Sources:         []string{"events"},
 		Once:            []string{"closed", "fired"},
 		Windows:         []check.Windows{closing},
-		TopicPartitions: map[string]int32{"dims": 2},
+		TopicPartitions: map[string]int32{"dims": 2, "facts": 2},
 	}
 }
