@@ -49,13 +49,13 @@ func commitMutants() []Mutant {
 // stateMutants are bugs of tables, stores and restores.
 func stateMutants() []Mutant {
 	return []Mutant{
-		{"restore-skipped", "a task that moved does not restore (KAFKA-7672)", []string{"S1", "S6", "S11"}, []Edit{
+		{"restore-skipped", "a task that moved does not restore (KAFKA-7672)", []string{"S1", "S6", "S11", "S21"}, []Edit{
 			{"core/changelog/restore.go", "\tcase !l.Position.Exists:\n\t\tp.Fresh = true\n", "\tcase !l.Position.Exists:\n\t\tif zooOn(\"restore-skipped\") {\n\t\t\tp.From = l.End\n\t\t}\n\t\tp.Fresh = true\n"},
 		}},
 		{"restore-one-early", "a restore stops one record early", []string{"S1", "S6", "S11"}, []Edit{
 			{"core/changelog/restore.go", "\t\tif rec.Offset < r.next {\n\t\t\tcontinue\n\t\t}\n\t\tif rec.Value == nil {\n", "\t\tif rec.Offset < r.next || zooOn(\"restore-one-early\") && rec.Offset >= r.plan.To-2 {\n\t\t\tcontinue\n\t\t}\n\t\tif rec.Value == nil {\n"},
 		}},
-		{"restore-counts-records", "a restore waits for records, never satisfied by transaction markers (KAFKA-12951)", []string{"L1", "L2", "L3", "L5"}, []Edit{
+		{"restore-counts-records", "a restore waits for records, never satisfied by transaction markers (KAFKA-12951)", []string{"L1", "L2", "L3", "L5", "S1"}, []Edit{
 			{"core/changelog/restore.go", "\tr.next = max(r.next, next)\n\tp.Position", "\tif zooOn(\"restore-counts-records\") {\n\t\tnext = r.next\n\t\tif len(rs) > 0 {\n\t\t\tnext = max(next, rs[len(rs)-1].Offset+1)\n\t\t}\n\t}\n\tr.next = max(r.next, next)\n\tp.Position"},
 		}},
 		{"position-beyond-round", "a store's position is ahead of the round that it holds (KAFKA-16017)", []string{"S1", "S6", "S7"}, []Edit{
@@ -64,7 +64,7 @@ func stateMutants() []Mutant {
 		{"tombstone-not-logged", "a deletion is not written to the changelog", []string{"S1", "S6", "S12"}, []Edit{
 			{"core/task/epoch.go", "\t\tfor _, w := range s.fly.order {\n\t\t\tt.outs.changes", "\t\tfor _, w := range s.fly.order {\n\t\t\tif w.deleted && zooOn(\"tombstone-not-logged\") {\n\t\t\t\tcontinue\n\t\t\t}\n\t\t\tt.outs.changes"},
 		}},
-		{"change-not-logged", "some writes are in the store and not in the changelog: counts are lost with the disk (robinhood/faust #340)", []string{"S1", "S6", "S8"}, []Edit{
+		{"change-not-logged", "some writes are in the store and not in the changelog: counts are lost with the disk (robinhood/faust #340)", []string{"S1", "S6", "S8", "S12", "S17"}, []Edit{
 			{"core/task/epoch.go", "\t\t\tt.outs.changes = append(t.outs.changes, t.change(s, w))\n", "\t\t\tif zooOn(\"change-not-logged\") && w == s.fly.order[0] && len(s.fly.order) > 1 {\n\t\t\t\tcontinue\n\t\t\t}\n\t\t\tt.outs.changes = append(t.outs.changes, t.change(s, w))\n"},
 		}},
 		{"checksum-ignored", "a store does not notice that a bit of its log has changed", []string{"S1", "S6", "S7", "S12", "S17"}, []Edit{
@@ -112,7 +112,7 @@ func timeMutants() []Mutant {
 		{"timer-lost", "timers that came with a restored space do not fire", []string{"S1", "S16", "S19"}, []Edit{
 			{"core/task/task.go", "space: t.byTable[tm.Name], next: unknownTime})", "space: t.byTable[tm.Name], next: map[bool]int64{true: 1 << 62, false: unknownTime}[zooOn(\"timer-lost\")]})"},
 		}},
-		{"timer-not-logged", "timers are not written to the changelog", []string{"S1", "S6", "S12", "S16"}, []Edit{
+		{"timer-not-logged", "timers are not written to the changelog", []string{"S1", "S6", "S12", "S16", "S17"}, []Edit{
 			{"core/task/epoch.go", "\t\ts.seal()\n", "\t\ts.seal()\n\t\tif zooOn(\"timer-not-logged\") && t.timerSpace(s) {\n\t\t\tcontinue\n\t\t}\n"},
 			{"core/task/timer.go", "func (tm *timers) scope() *scope {\n", "func (t *Task) timerSpace(s *space) bool {\n\tfor _, tm := range t.timers {\n\t\tif tm.space == s && zooOn(\"timer-not-logged\") {\n\t\t\treturn true\n\t\t}\n\t}\n\treturn false\n}\n\nfunc (tm *timers) scope() *scope {\n"},
 		}},
