@@ -27,6 +27,7 @@ func (w *world) space() fault.Space {
 	return fault.Space{
 		Kinds: w.cfg.Faults, Nodes: w.cfg.Workers, Brokers: w.cfg.Brokers, Duration: w.cfg.Duration, Most: w.cfg.MostFaults,
 		Points: points(), Restoring: restorePoints(), Requests: requests(), TxnTimeout: txnTimeout, Session: session,
+		Deletions: w.knobs.tombstones,
 	}
 }
 

@@ -147,6 +147,9 @@ type Space struct {
 	Points, Restoring, Requests []string
 	// TxnTimeout is the transaction timeout, which some kinds outlast.
 	TxnTimeout, Session time.Duration
+	// Deletions is how long brokers keep deletions: Tombstones outlasts it
+	// where the run is long enough.
+	Deletions time.Duration
 }
 
 // Draw draws a plan.
@@ -189,8 +192,12 @@ func (s Space) draw(rng *rand.Rand, k Kind) Fault {
 		f.What = pick(s.Restoring)
 	case CrashRequest, LoseRequest, LoseResponse, CutFrame, BrokerError, AfterApply, Late:
 		f.What = pick(s.Requests)
-	case Pause, TxnTimeout, SlowCode, Tombstones:
+	case Pause, TxnTimeout, SlowCode:
 		f.For = ms(time.Duration(float64(max(s.TxnTimeout, s.Session)) * (0.5 + 1.5*rng.Float64())))
+	case Tombstones:
+		// Some that are made in the first half of it expire while it lasts.
+		f.For = ms(time.Duration(float64(min(s.Deletions, s.Duration)) * (1.3 + 1.2*rng.Float64())))
+		f.At = min(f.At, max(s.Duration-f.For, time.Second))
 	default:
 	}
 	f.For = min(max(f.For, 50*time.Millisecond), 30*time.Second)

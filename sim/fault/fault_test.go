@@ -12,7 +12,7 @@ import (
 
 func space() Space {
 	return Space{Kinds: Kinds(), Nodes: 3, Brokers: 3, Duration: 30 * time.Second, Most: 12, Points: []string{"a", "b"},
-		Restoring: []string{"c"}, Requests: []string{"Produce", "EndTxn"}, TxnTimeout: 10 * time.Second, Session: 6 * time.Second}
+		Restoring: []string{"c"}, Requests: []string{"Produce", "EndTxn"}, TxnTimeout: 10 * time.Second, Session: 6 * time.Second, Deletions: 8 * time.Second}
 }
 
 func draw(seed uint64) Plan { return Draw(rand.New(rand.NewPCG(seed, 1)), space()) }

@@ -39,6 +39,7 @@ func commitMutants() []Mutant {
 		}},
 		{"stale-fetch", "records that were fetched before a rewind or a rebalance are used after it (franz-go #1222)", []string{"S1", "S9", "S10", "S19"}, []Edit{
 			{"core/worker/machine.go", "o.session == session", "(o.session == session || zooOn(\"stale-fetch\"))"},
+			{"transports/kafka/fetch.go", "\tif f.cursors[cur.tp] != cur || cur.next != from || cur.failed {\n\t\treturn // set anew", "\tif now := f.cursors[cur.tp]; now != nil && zooOn(\"stale-fetch\") {\n\t\tcur, from = now, now.next\n\t}\n\tif f.cursors[cur.tp] != cur || cur.next != from || cur.failed {\n\t\treturn // set anew"},
 		}},
 		{"epochs-not-aborted", "the cache keeps the writes of an aborted round", []string{"S1", "S6", "S16"}, []Edit{
 			{"core/task/space.go", "\ts.cur.reset()\n\ts.fly = nil\n", "\tif zooOn(\"epochs-not-aborted\") && s.fly != nil {\n\t\ts.applied()\n\t}\n\ts.cur.reset()\n\ts.fly = nil\n"},
@@ -74,7 +75,10 @@ func stateMutants() []Mutant {
 			{"core/changelog/restore.go", "\t\t\tp.Delete(rec.Key)\n", "\t\t\tif !zooOn(\"restore-ignores-tombstones\") {\n\t\t\t\tp.Delete(rec.Key)\n\t\t\t}\n"},
 		}},
 		{"drop-skipped", "what a store holds is not emptied before it is rebuilt (KAFKA-9891)", []string{"S1", "S6", "S12", "L1", "L3"}, []Edit{
-			{"core/changelog/restore.go", "\tcase at > l.End:\n", "\tcase at > l.End && zooOn(\"drop-skipped\"):\n\t\tp.From = l.End\n\t\treturn p\n\tcase at > l.End:\n"},
+			{"core/changelog/restore.go", "\t\tp.Drop, p.Fresh, p.Reason = true, true, ", "\t\tp.Drop, p.Fresh, p.Reason = !zooOn(\"drop-skipped\"), true, "},
+		}},
+		{"expired-tombstones", "a store that was away for longer than deletions are kept goes on from where it was (KAFKA-19943)", []string{"S1", "S6", "S12"}, []Edit{
+			{"core/changelog/restore.go", "\tcase l.TombstoneRetention > 0 && ", "\tcase !zooOn(\"expired-tombstones\") && l.TombstoneRetention > 0 && "},
 		}},
 		{"standby-not-cleaned", "what a standby holds is not emptied before it is rebuilt (KAFKA-9891)", []string{"S1", "S6", "S12"}, []Edit{
 			{"core/standby/replica.go", "\t\tif p.Drop {\n", "\t\tif p.Drop && !zooOn(\"standby-not-cleaned\") {\n"},
@@ -82,8 +86,8 @@ func stateMutants() []Mutant {
 		{"standby-skips", "a standby misses the first record of each fetch", []string{"S1", "S6", "S12"}, []Edit{
 			{"core/standby/replica.go", "\tsp.Add(m.batch.Part(sp.plan.Space, r.gen), ev.Records, ev.Next, ev.Now)\n", "\tif zooOn(\"standby-skips\") && len(ev.Records) > 0 {\n\t\tev.Records = ev.Records[1:]\n\t}\n\tsp.Add(m.batch.Part(sp.plan.Space, r.gen), ev.Records, ev.Next, ev.Now)\n"},
 		}},
-		{"torn-log-accepted", "a store forgets that its log was damaged and goes on with what is left", []string{"S1", "S6", "S12"}, []Edit{
-			{"sim/simdisk/store.go", "\tpayloads, end, damaged := split(log)\n\tmem := memory.New()\n\tfor _, p := range payloads {\n\t\tparts, err := decodeParts(p)\n\t\tif err != nil {\n\t\t\tdamaged = true\n", "\tpayloads, end, damaged := split(log)\n\tif zooOn(\"torn-log-accepted\") && damaged {\n\t\tdamaged = false\n\t}\n\tmem := memory.New()\n\tfor _, p := range payloads {\n\t\tparts, err := decodeParts(p)\n\t\tif err != nil {\n\t\t\tdamaged = true\n"},
+		{"torn-log-accepted", "a store leaves out what is damaged of its log and goes on with what follows", []string{"S1", "S6", "S7", "S12", "S17", "S21"}, []Edit{
+			{"sim/simdisk/frame.go", "ok && synced > end {\n", "ok && synced > end {\n\t\t\tif zooOn(\"torn-log-accepted\") {\n\t\t\t\trest, tail, _ := split(log[at:])\n\t\t\t\treturn append(payloads, rest...), at + tail, false\n\t\t\t}\n"},
 		}},
 	}
 }
