@@ -39,7 +39,8 @@ type listing struct {
 // An offsetList has the starts and ends of all partitions of some topics.
 type offsetList struct {
 	ids map[string]store.LogID
-	// unsettled are topics that were made or made anew meanwhile.
+	// unsettled are topics that were made or made anew meanwhile, or that some
+	// brokers do not know yet.
 	unsettled    map[string]bool
 	starts, ends kadm.ListedOffsets
 }

@@ -33,61 +33,83 @@ func (t *Transport) Topics(ctx context.Context, names ...string) (map[string]run
 	return infos, nil
 }
 
-// metadataOf asks a broker, not a cache, about topics; no names are all.
-func (t *Transport) metadataOf(ctx context.Context, names []string) (*kmsg.MetadataResponse, error) {
-	req := kmsg.NewPtrMetadataRequest()
-	for _, name := range names {
-		topic := kmsg.NewMetadataRequestTopic()
-		topic.Topic = kmsg.StringPtr(name)
-		req.Topics = append(req.Topics, topic)
-	}
-	return req.RequestWith(ctx, t.admin)
-}
-
 func (t *Transport) metadata(ctx context.Context, names []string) (map[string]runtime.TopicInfo, error) {
-	resp, err := t.metadataOf(ctx, names)
+	topics, err := t.look(ctx, names)
 	if err != nil {
 		return nil, err
 	}
-	infos := map[string]runtime.TopicInfo{}
-	for _, topic := range resp.Topics {
-		err := kerr.ErrorForCode(topic.ErrorCode)
-		switch {
-		case errors.Is(err, kerr.UnknownTopicOrPartition) || topic.Topic == nil || len(names) == 0 && topic.IsInternal:
+	infos := make(map[string]runtime.TopicInfo, len(topics))
+	for _, name := range slices.Sorted(maps.Keys(topics)) {
+		topic := topics[name]
+		if len(names) == 0 && topic.IsInternal {
 			continue
-		case err != nil:
-			return nil, fmt.Errorf("topic %s: %w", *topic.Topic, err)
+		}
+		if err := kerr.ErrorForCode(topic.ErrorCode); err != nil {
+			return nil, fmt.Errorf("topic %s: %w", name, err)
 		}
 		info := runtime.TopicInfo{Partitions: int32(len(topic.Partitions)), Config: map[string]string{}}
 		for _, p := range topic.Partitions {
 			if err := kerr.ErrorForCode(p.ErrorCode); err != nil && !errors.Is(err, kerr.ReplicaNotAvailable) {
-				return nil, fmt.Errorf("topic %s partition %d: %w", *topic.Topic, p.Partition, err)
+				return nil, fmt.Errorf("topic %s partition %d: %w", name, p.Partition, err)
 			}
 			info.Replicas = int16(len(p.Replicas))
 		}
-		infos[*topic.Topic] = info
+		infos[name] = info
 	}
 	return infos, nil
 }
 
 // describe adds the brokers' configuration to infos. A topic that went away
-// meanwhile leaves infos.
+// meanwhile, so that no broker has a configuration of it, leaves infos.
 func (t *Transport) describe(ctx context.Context, infos map[string]runtime.TopicInfo) error {
-	configs, err := t.adm.DescribeTopicConfigs(ctx, slices.Sorted(maps.Keys(infos))...)
+	names := slices.Sorted(maps.Keys(infos))
+	resp, err := configRequest(names).RequestWith(ctx, t.admin)
 	if err != nil {
 		return err
 	}
-	for _, rc := range configs {
-		if errors.Is(rc.Err, kerr.UnknownTopicOrPartition) {
-			delete(infos, rc.Name)
+	described := make(map[string]bool, len(names))
+	if err := addConfigs(infos, described, resp); err != nil {
+		return err
+	}
+	unknown := except(names, described)
+	if len(unknown) == 0 {
+		return nil
+	}
+	for _, other := range t.askAll(ctx, func() kmsg.Request { return configRequest(unknown) }) {
+		if err := addConfigs(infos, described, other.(*kmsg.DescribeConfigsResponse)); err != nil {
+			return err
+		}
+	}
+	for _, name := range except(unknown, described) {
+		delete(infos, name)
+	}
+	return nil
+}
+
+func configRequest(names []string) *kmsg.DescribeConfigsRequest {
+	req := kmsg.NewPtrDescribeConfigsRequest()
+	for _, name := range names {
+		r := kmsg.NewDescribeConfigsRequestResource()
+		r.ResourceType, r.ResourceName = kmsg.ConfigResourceTypeTopic, name
+		req.Resources = append(req.Resources, r)
+	}
+	return req
+}
+
+// addConfigs adds the configuration of the topics that a broker knows.
+func addConfigs(infos map[string]runtime.TopicInfo, described map[string]bool, resp *kmsg.DescribeConfigsResponse) error {
+	for _, r := range resp.Resources {
+		err := kerr.ErrorForCode(r.ErrorCode)
+		switch {
+		case errors.Is(err, kerr.UnknownTopicOrPartition):
 			continue
+		case err != nil:
+			return fmt.Errorf("configuration of topic %s: %w", r.ResourceName, err)
 		}
-		if rc.Err != nil {
-			return fmt.Errorf("configuration of topic %s: %w", rc.Name, rc.Err)
-		}
-		for _, c := range rc.Configs {
-			if c.Value != nil && infos[rc.Name].Config != nil {
-				infos[rc.Name].Config[c.Key] = *c.Value
+		described[r.ResourceName] = true
+		for _, c := range r.Configs {
+			if c.Value != nil && infos[r.ResourceName].Config != nil {
+				infos[r.ResourceName].Config[c.Name] = *c.Value
 			}
 		}
 	}
@@ -206,30 +228,34 @@ func (t *Transport) listOffsets(ctx context.Context, names []string) (offsetList
 	}
 	list := offsetList{ids: ids, unsettled: make(map[string]bool), starts: starts, ends: ends}
 	for _, name := range names {
-		list.unsettled[name] = ids[name] != after[name]
+		_, known := after[name]
+		list.unsettled[name] = ids[name] != after[name] || known && (!listed(starts, name) || !listed(ends, name))
 	}
 	return list, nil
 }
 
-var errRecreatedMeanwhile = errors.New("a topic was created anew while its offsets were read")
+// listed reports whether a topic was known to the broker that kadm asked for its
+// partitions: another one may know it.
+func listed(offsets kadm.ListedOffsets, topic string) bool {
+	_, unknown := offsets.Lookup(topic, -1)
+	return len(offsets[topic]) > 0 && !unknown
+}
+
+var errRecreatedMeanwhile = errors.New("a topic was created, or created anew, while its offsets were read")
 
 // topicIDs returns the identities of topics; those that do not exist are
 // absent.
 func (t *Transport) topicIDs(ctx context.Context, names []string) (map[string]store.LogID, error) {
-	resp, err := t.metadataOf(ctx, names)
+	topics, err := t.look(ctx, names)
 	if err != nil {
 		return nil, err
 	}
-	ids := make(map[string]store.LogID, len(names))
-	for _, topic := range resp.Topics {
-		err := kerr.ErrorForCode(topic.ErrorCode)
-		switch {
-		case errors.Is(err, kerr.UnknownTopicOrPartition) || topic.Topic == nil:
-		case err != nil:
-			return nil, fmt.Errorf("topic %s: %w", *topic.Topic, err)
-		default:
-			ids[*topic.Topic] = topic.TopicID
+	ids := make(map[string]store.LogID, len(topics))
+	for name, topic := range topics {
+		if err := kerr.ErrorForCode(topic.ErrorCode); err != nil {
+			return nil, fmt.Errorf("topic %s: %w", name, err)
 		}
+		ids[name] = topic.TopicID
 	}
 	return ids, nil
 }
