@@ -45,16 +45,24 @@ type ApplicationCase struct {
 	App string
 	// Topics are the external topics, with their partitions.
 	Topics map[string]int32
-	// Phases are the input. A phase is sent when what Want says of those
+	// Before is input that is there before the first worker starts, as that
+	// of global tables: workers have read it before they handle anything.
+	Before []record.Record
+	// Phases are the rest of it. A phase is sent when what Want says of those
 	// before is there. Records go to the partition of their key.
 	Phases [][]record.Record
-	// Want is what a plain pass over the input finds.
+	// Want is what a plain pass over the input finds. It names all topics and
+	// tables that it knows of for any input, for none too.
 	Want func(input []record.Record) Known
 	// Idempotent says that handling an input twice leaves tables as they
 	// are and only repeats outputs, which may come in any order. Others tell
 	// and hold numbers (int64 by the default codec) that grow with every
 	// record: exactly once in order, at least once perhaps too large.
 	Idempotent bool
+	// Exceeds reports whether at least once a table may hold an entry where
+	// want is right, because inputs were handled twice. Default: when it is
+	// larger, byte by byte; of applications that are idempotent never.
+	Exceeds func(table, got, want string) bool
 }
 
 // A Known is the result of an application: of topics the values of each key,
@@ -147,6 +155,7 @@ func newStage(tb TB, f ApplicationFactory, r ApplicationRun) *stage {
 	}
 	a.input = a.wire.producer("")
 	a.told = newAudience(a)
+	a.put(r.Case.Before)
 	return a
 }
 
@@ -155,7 +164,13 @@ func (a *stage) send() {
 	a.Helper()
 	phase := a.run.Case.Phases[a.phase]
 	a.phase++
-	for chunk := range slices.Chunk(phase, 50) {
+	a.put(phase)
+}
+
+// put sends records.
+func (a *stage) put(records []record.Record) {
+	a.Helper()
+	for chunk := range slices.Chunk(records, 50) {
 		out := slices.Clone(chunk)
 		for i := range out {
 			out[i].Partition = record.Partition(out[i].Key, a.run.Case.Topics[out[i].Topic])
@@ -163,7 +178,7 @@ func (a *stage) send() {
 		}
 		a.wire.send(a.input, out)
 	}
-	a.sent = append(a.sent, phase...)
+	a.sent = append(a.sent, records...)
 }
 
 // settle waits until the result of all that was sent is there.

@@ -14,7 +14,7 @@ import (
 
 // ApplicationCases returns the small applications of the suite.
 func ApplicationCases() []ApplicationCase {
-	return []ApplicationCase{countCase(), windowCase(), joinCase(), timerCase(), deadCase()}
+	return []ApplicationCase{countCase(), windowCase(), joinCase(), timerCase(), deadCase(), flightsCase()}
 }
 
 // epoch is the first event time of all inputs.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -44,7 +45,7 @@ func applicationMutations() map[string]applicationMutation {
 				s.disk.mu.Unlock()
 				return err
 			},
-		}, by: []string{"count/exactly-once/crash"}},
+		}, by: []string{"count/exactly-once/crash", "flights/exactly-once/crash"}},
 
 		"an entry is lost in the store": {store: mutation{apply: func(s *mutant, b *store.Batch) error {
 			return s.write(rewrite(b, func(from store.Part, to *store.Part) {
@@ -52,7 +53,7 @@ func applicationMutations() map[string]applicationMutation {
 				first := true
 				copyOps(from, to, func(store.Op) bool { was := first; first = false; return !was })
 			}))
-		}}, by: []string{"count/exactly-once/crash", "count/at-least-once/crash"}},
+		}}, by: []string{"count/exactly-once/crash", "count/at-least-once/crash", "flights/exactly-once/crash", "flights/at-least-once/crash"}},
 
 		"restore begins at the wrong offset": {transport: fault{set: func(f *faultyFetcher, at map[record.TopicPartition]int64) {
 			to := make(map[record.TopicPartition]int64)
@@ -63,16 +64,18 @@ func applicationMutations() map[string]applicationMutation {
 				to[tp] = from
 			}
 			f.Fetcher.Set(to)
-		}}, by: []string{"count/exactly-once/crash-and-empty-store", "count/at-least-once/crash-and-empty-store"}},
+		}}, by: []string{"count/exactly-once/crash-and-empty-store", "count/at-least-once/crash-and-empty-store",
+			"flights/exactly-once/crash-and-empty-store", "flights/at-least-once/crash-and-empty-store",
+		}},
 
 		"changelogs are not written": {transport: changed(func(c *runtime.Commit) {
 			for i := range c.Records {
 				c.Records[i] = slices.DeleteFunc(c.Records[i], func(r record.Record) bool { return strings.HasSuffix(r.Topic, "-changelog") })
 			}
-		}), by: []string{"count/exactly-once/none", "join/at-least-once/none"}},
+		}), by: []string{"count/exactly-once/none", "join/at-least-once/none", "flights/at-least-once/none"}},
 
 		"offsets are forgotten": {transport: changed(func(c *runtime.Commit) { c.Offsets = nil }), by: []string{
-			"count/exactly-once/crash", "dead-letters/exactly-once/crash",
+			"count/exactly-once/crash", "dead-letters/exactly-once/crash", "flights/exactly-once/crash",
 		}},
 
 		"offsets run ahead": {transport: changed(func(c *runtime.Commit) {
@@ -111,7 +114,7 @@ func applicationMutations() map[string]applicationMutation {
 					c.Records[i] = slices.Delete(rs, 1, 2)
 				}
 			}
-		}), by: []string{"count/exactly-once/none", "windows/at-least-once/none", "timers/at-least-once/none"}},
+		}), by: []string{"count/exactly-once/none", "windows/at-least-once/none", "timers/at-least-once/none", "flights/exactly-once/none", "flights/at-least-once/none"}},
 	}
 }
 
@@ -145,17 +148,23 @@ func TestApplicationMutations(t *testing.T) {
 			t.Parallel()
 			f := wrongFactory(m, 15*time.Second)
 			runs := conformance.ApplicationRuns(f)
+			// At once: most of them wait until patience is over.
+			var all sync.WaitGroup
+			defer all.Wait()
 			for _, by := range m.by {
 				i := slices.IndexFunc(runs, func(r conformance.ApplicationRun) bool { return r.Name == by })
 				if i < 0 {
-					t.Fatalf("there is no run %s", by)
-				}
-				r := conformance.Record(by, func(tb conformance.TB) { runs[i].Run(tb, f) })
-				if !r.Failed() {
-					t.Errorf("%s does not find it", by)
+					t.Errorf("there is no run %s", by)
 					continue
 				}
-				t.Logf("%s: %.300s", by, r.Messages()[0])
+				all.Go(func() {
+					r := conformance.Record(by, func(tb conformance.TB) { runs[i].Run(tb, f) })
+					if !r.Failed() {
+						t.Errorf("%s does not find it", by)
+						return
+					}
+					t.Logf("%s: %.300s", by, r.Messages()[0])
+				})
 			}
 		})
 	}

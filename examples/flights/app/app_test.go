@@ -5,12 +5,14 @@ package app
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"fmt"
-	"github.com/weirstream/weir/examples/flights/data"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +20,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
+	"github.com/weirstream/weir/examples/flights/data"
+	"github.com/weirstream/weir/examples/flights/traffic"
 	"github.com/weirstream/weir/runtime"
 	"github.com/weirstream/weir/runtime/cli"
 	"github.com/weirstream/weir/transports/kafka"
@@ -50,8 +54,8 @@ func newBench(t *testing.T) *bench {
 // run runs a command and returns what it printed.
 func (b *bench) run(ctx context.Context, args ...string) (string, error) {
 	b.t.Helper()
-	a := newApplication()
-	cmd := cli.New(a.App, cli.With(a.loadCommand(), a.verifyCommand(), a.demoCommand()),
+	a := &application{App: traffic.New("")}
+	cmd := cli.New(a.App.App, cli.With(a.loadCommand(), a.verifyCommand(), a.demoCommand()),
 		cli.WithTransport(func(_ context.Context, e *cli.Env) (runtime.Transport, error) {
 			return kafka.New(kafka.Config{Brokers: b.brokers, Logger: e.Log, Dialer: loopback})
 		}))
@@ -100,7 +104,7 @@ func (b *bench) worker() (stop func()) {
 // given.
 func someFlights(t *testing.T, n int, more ...string) string {
 	t.Helper()
-	f, err := open("", data.Flights)
+	f, err := gzip.NewReader(bytes.NewReader(data.Flights))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +113,11 @@ func someFlights(t *testing.T, n int, more ...string) string {
 	for in := bufio.NewScanner(f); len(lines) <= n && in.Scan(); {
 		lines = append(lines, in.Text())
 	}
-	return write(t, "flights.csv", true, append(lines, more...)...)
+	path := filepath.Join(t.TempDir(), "flights.csv")
+	if err := os.WriteFile(path, []byte(strings.Join(append(lines, more...), "\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func TestFlightsEndToEnd(t *testing.T) {
@@ -157,8 +165,8 @@ func TestFlightsEndToEnd(t *testing.T) {
 func (b *bench) tables() {
 	b.t.Helper()
 	var got struct {
-		Key    string `json:"key"`
-		Value  Stats  `json:"value"`
+		Key    string        `json:"key"`
+		Value  traffic.Stats `json:"value"`
 		Window *struct {
 			Start time.Time `json:"start"`
 			End   time.Time `json:"end"`
@@ -193,7 +201,7 @@ func (b *bench) tables() {
 
 func TestTopology(t *testing.T) {
 	t.Parallel()
-	top, err := newApplication().Build()
+	top, err := traffic.New("").Build()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/weirstream/weir/core/record"
+	"github.com/weirstream/weir/examples/flights/traffic"
 	"github.com/weirstream/weir/runtime"
 	"github.com/weirstream/weir/runtime/cli"
 )
@@ -53,35 +54,39 @@ func compareMaps[K comparable, V comparable](c *comparison, what string, want, g
 
 // compareAll reads everything that the application keeps and has sent,
 // committed data only, and compares it.
-func compareAll(ctx context.Context, e *cli.Env, tr runtime.Transport, x *expectation) (*comparison, error) {
+func compareAll(ctx context.Context, e *cli.Env, tr runtime.Transport, x *traffic.Expectation) (*comparison, error) {
 	c := new(comparison)
 	origins, err := readTotals(ctx, e, tr, "origin-stats")
 	if err != nil {
 		return nil, err
 	}
-	compareMaps(c, "origin-stats", x.origins, origins, cmp.Compare)
+	compareMaps(c, "origin-stats", x.Origins, origins, cmp.Compare)
 	destinations, err := readTotals(ctx, e, tr, "destination-stats")
 	if err != nil {
 		return nil, err
 	}
-	compareMaps(c, "destination-stats", x.destinations, destinations, cmp.Compare)
+	compareMaps(c, "destination-stats", x.Destinations, destinations, cmp.Compare)
 	hours, err := readHours(ctx, e, tr)
 	if err != nil {
 		return nil, err
 	}
-	compareMaps(c, "origin-hourly", x.hours, hours, func(a, b hourOf) int {
-		return cmp.Or(cmp.Compare(a.hour, b.hour), cmp.Compare(a.airport, b.airport))
+	compareMaps(c, "origin-hourly", x.Hours, hours, func(a, b traffic.HourOf) int {
+		return cmp.Or(cmp.Compare(a.Hour, b.Hour), cmp.Compare(a.Airport, b.Airport))
 	})
 	airports, err := readPlaces(ctx, e, tr)
 	if err != nil {
 		return nil, err
 	}
-	compareMaps(c, "airports", x.airports, airports, cmp.Compare)
+	compareMaps(c, "airports", x.Airports, airports, cmp.Compare)
 	late, err := readLate(ctx, tr)
 	if err != nil {
 		return nil, err
 	}
-	c.compareLate(x.late, late)
+	want := make(map[string]int)
+	for _, r := range x.Late {
+		want[r.String()]++
+	}
+	c.compareLate(want, late)
 	return c, nil
 }
 
@@ -121,31 +126,31 @@ func readTable[K comparable, J, V any](ctx context.Context, e *cli.Env, tr runti
 
 func plainKey(en cli.TableEntry) string { return string(en.Key) }
 
-func readTotals(ctx context.Context, e *cli.Env, tr runtime.Transport, table string) (map[string]totals, error) {
+func readTotals(ctx context.Context, e *cli.Env, tr runtime.Transport, table string) (map[string]traffic.Totals, error) {
 	type stored struct {
 		Count      int `json:"count"`
 		TotalDelay int `json:"total_delay"`
 		MaxDelay   int `json:"max_delay"`
 		Late       int `json:"late"`
 	}
-	return readTable(ctx, e, tr, table, plainKey, func(s stored) totals {
-		return totals{s.Count, s.TotalDelay, s.MaxDelay, s.Late}
+	return readTable(ctx, e, tr, table, plainKey, func(s stored) traffic.Totals {
+		return traffic.Totals{Count: s.Count, Delay: s.TotalDelay, MaxDelay: s.MaxDelay, Late: s.Late}
 	})
 }
 
-func readHours(ctx context.Context, e *cli.Env, tr runtime.Transport) (map[hourOf][2]int, error) {
+func readHours(ctx context.Context, e *cli.Env, tr runtime.Transport) (map[traffic.HourOf][2]int, error) {
 	type stored struct {
 		Count      int `json:"count"`
 		TotalDelay int `json:"total_delay"`
 	}
-	return readTable(ctx, e, tr, "origin-hourly", func(en cli.TableEntry) hourOf {
-		return hourOf{string(en.Key), en.Start / 1000}
+	return readTable(ctx, e, tr, "origin-hourly", func(en cli.TableEntry) traffic.HourOf {
+		return traffic.HourOf{Airport: string(en.Key), Hour: en.Start / 1000}
 	}, func(s stored) [2]int { return [2]int{s.Count, s.TotalDelay} })
 }
 
-func readPlaces(ctx context.Context, e *cli.Env, tr runtime.Transport) (map[string]place, error) {
+func readPlaces(ctx context.Context, e *cli.Env, tr runtime.Transport) (map[string]traffic.Place, error) {
 	type stored struct{ Name, City, State string }
-	return readTable(ctx, e, tr, "airports", plainKey, func(s stored) place { return place{s.Name, s.City, s.State} })
+	return readTable(ctx, e, tr, "airports", plainKey, func(s stored) traffic.Place { return traffic.Place(s) })
 }
 
 // readLate reads the output topic, every committed record.
@@ -166,8 +171,10 @@ func readLate(ctx context.Context, tr runtime.Transport) (map[string]int, error)
 		if err := json.Unmarshal(r.Value, &s); err != nil {
 			return fmt.Errorf("%s at offset %d: %w", r.TP(), r.Offset, err)
 		}
-		text := lateText(time.UnixMilli(r.Time), s.Origin, s.Destination, s.Delay, s.Distance,
-			place{"", s.OriginCity, s.OriginState}, place{"", s.DestinationCity, s.DestinationState})
+		text := traffic.Report{
+			Row:  traffic.Row{Flight: traffic.Flight{Origin: s.Origin, Destination: s.Destination, Delay: s.Delay, Distance: s.Distance}, Date: time.UnixMilli(r.Time)},
+			From: traffic.Place{City: s.OriginCity, State: s.OriginState}, To: traffic.Place{City: s.DestinationCity, State: s.DestinationState},
+		}.String()
 		if string(r.Key) != s.Origin {
 			text += fmt.Sprintf(" under key %q", r.Key)
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/weirstream/weir/core/topology"
+	"github.com/weirstream/weir/examples/flights/traffic"
 	"github.com/weirstream/weir/runtime"
 	"github.com/weirstream/weir/runtime/cli"
 )
@@ -88,7 +89,7 @@ type demo struct {
 	dir  string
 	rand *rand.Rand
 	t    *topology.Topology
-	x    *expectation
+	x    *traffic.Expectation
 	tr   runtime.Transport
 	crew *crew
 	// env is added to the environment of the workers.
@@ -121,7 +122,7 @@ func (a *application) demo(ctx context.Context, e *cli.Env, o demoOptions, own b
 		}
 	}
 	_, err = fmt.Fprintf(e.Out, "demo: records=%d kills=%d workers=%d checked=%d mismatches=%d\n",
-		d.x.flights, d.crew.kills, o.workers, c.checked, c.mismatches)
+		d.x.Flights, d.crew.kills, o.workers, c.checked, c.mismatches)
 	return err
 }
 
@@ -167,7 +168,7 @@ func (d *demo) run(ctx context.Context) (*comparison, error) {
 // play is the demo once there is a broker.
 func (d *demo) play(ctx context.Context) (*comparison, error) {
 	var err error
-	if d.x, err = expect(d.o.file, d.o.airports); err != nil {
+	if d.x, err = traffic.Expect(d.o.file, d.o.airports); err != nil {
 		return nil, err
 	}
 	l := &loader{a: d.a, e: d.e, tr: d.tr}
@@ -197,7 +198,7 @@ func (d *demo) play(ctx context.Context) (*comparison, error) {
 	if c.mismatches > 0 {
 		c.print(d.e.Out)
 		return nil, fmt.Errorf("%d of %d values differ (records=%d kills=%d workers=%d seed=%d)",
-			c.mismatches, c.checked, d.x.flights, d.crew.kills, d.o.workers, d.o.seed)
+			c.mismatches, c.checked, d.x.Flights, d.crew.kills, d.o.workers, d.o.seed)
 	}
 	return c, nil
 }
@@ -271,19 +272,19 @@ func (d *demo) watch(ctx context.Context) error {
 		} else if done++; !ok {
 			done = 0
 		}
-		d.e.Progressf("processed %d of %d flights, %.0f/s, lag %d", b.processed, d.x.flights,
+		d.e.Progressf("processed %d of %d flights, %.0f/s, lag %d", b.processed, d.x.Flights,
 			float64(b.processed-first)/max(time.Since(start).Seconds(), 0.001), b.lag())
 		if err := pause(ctx, 100*time.Millisecond); err != nil {
 			return err
 		}
 	}
-	n, took := d.x.flights-first, last.Sub(start).Seconds()
+	n, took := d.x.Flights-first, last.Sub(start).Seconds()
 	d.e.ProgressDonef("processed the last %d flights in %.1f s: %.0f/s from the first commit to the last", n, took, float64(n)/max(took, 0.001))
 	return nil
 }
 
 // behind reports whether flights are left, loaded or not.
-func (d *demo) behind(b *backlog) bool { return b.remaining > 0 || b.processed < d.x.flights }
+func (d *demo) behind(b *backlog) bool { return b.remaining > 0 || b.processed < d.x.Flights }
 
 // pause waits, or returns the error of the context.
 func pause(ctx context.Context, t time.Duration) error {

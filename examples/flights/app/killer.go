@@ -37,7 +37,7 @@ type killPoint struct {
 
 func newKiller(d *demo) *killer {
 	k := &killer{d: d, points: make([]killPoint, d.o.kills), empty: d.rand.IntN(d.o.kills)}
-	part := d.x.flights / int64(d.o.kills+1)
+	part := d.x.Flights / int64(d.o.kills+1)
 	for i := range k.points {
 		begin := int64(i) * part
 		k.points[i] = killPoint{
@@ -87,7 +87,7 @@ func (k *killer) run(ctx context.Context) error {
 				return err
 			}
 			processed = b.processed
-			k.d.e.Progressf("processed %d of %d flights, %.0f/s, lag %d, %d of %d kills", processed, k.d.x.flights,
+			k.d.e.Progressf("processed %d of %d flights, %.0f/s, lag %d, %d of %d kills", processed, k.d.x.Flights,
 				float64(processed)/time.Since(start).Seconds(), b.lag(), i, len(k.points))
 			if err := pause(ctx, 10*time.Millisecond); err != nil {
 				return err

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weirstream/weir/core/record"
+	"github.com/weirstream/weir/examples/flights/traffic"
 	"github.com/weirstream/weir/runtime"
 	"github.com/weirstream/weir/runtime/cli"
 )
@@ -73,24 +74,24 @@ func closing(e *cli.Env, tr runtime.Transport) {
 
 // topics creates the topics that are missing.
 func (l *loader) topics(ctx context.Context) error {
-	_, err := l.e.CreateExternal(ctx, l.tr, topicPartitions, topicConfig())
+	_, err := l.e.CreateExternal(ctx, l.tr, traffic.Partitions, topicConfig())
 	return err
 }
 
 // airports sends the airports, whose records have the current time.
 func (l *loader) airports(ctx context.Context, path string) error {
-	s, err := cli.NewSender(ctx, l.tr, l.a.airports.Name())
+	s, err := cli.NewSender(ctx, l.tr, l.a.Airports.Name())
 	if err != nil {
 		return err
 	}
 	defer s.Close()
 	now := time.Now().UnixMilli()
-	err = readAirports(path, func(iata string, at Airport) error {
-		k, err := l.a.airports.EncodeKey(iata)
+	err = traffic.ReadAirports(path, func(iata string, at traffic.Airport) error {
+		k, err := l.a.Airports.EncodeKey(iata)
 		if err != nil {
 			return err
 		}
-		v, err := l.a.airports.EncodeValue(at)
+		v, err := l.a.Airports.EncodeValue(at)
 		if err != nil {
 			return err
 		}
@@ -108,14 +109,14 @@ func (l *loader) airports(ctx context.Context, path string) error {
 
 // flights sends the flights.
 func (l *loader) flights(ctx context.Context, path string) error {
-	s, err := cli.NewSender(ctx, l.tr, l.a.flights.Name())
+	s, err := cli.NewSender(ctx, l.tr, l.a.Flights.Name())
 	if err != nil {
 		return err
 	}
 	defer s.Close()
 	start := time.Now()
 	var n int64
-	err = readFlights(path, func(r row) error {
+	err = traffic.ReadFlights(path, func(r traffic.Row) error {
 		if l.gate != nil {
 			if err := l.gate(ctx, n, s.Flush); err != nil {
 				return err
@@ -138,12 +139,12 @@ func (l *loader) flights(ctx context.Context, path string) error {
 	return nil
 }
 
-func (l *loader) send(ctx context.Context, s *cli.Sender, r row) error {
-	k, err := l.a.flights.EncodeKey(r.Origin)
+func (l *loader) send(ctx context.Context, s *cli.Sender, r traffic.Row) error {
+	k, err := l.a.Flights.EncodeKey(r.Origin)
 	if err != nil {
 		return err
 	}
-	v, err := l.a.flights.EncodeValue(r.Flight)
+	v, err := l.a.Flights.EncodeValue(r.Flight)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ package app
 
 import (
 	"github.com/weirstream/weir/core/store"
+	"github.com/weirstream/weir/examples/flights/traffic"
 	"github.com/weirstream/weir/runtime/cli"
 )
 
@@ -21,14 +22,22 @@ type Store struct {
 	Prepare func() (env []string, stop func(), err error)
 }
 
+// An application is the app with what its commands need.
+type application struct {
+	*traffic.App
+
+	// prepare holds what stores need before a demo, by name.
+	prepare map[string]func() (env []string, stop func(), err error)
+}
+
 // Main runs the command of the example and does not return.
 func Main(stores ...Store) {
-	a := newApplication()
+	a := &application{App: traffic.New("")}
 	opts := []cli.Option{cli.With(a.loadCommand(), a.verifyCommand(), a.demoCommand())}
 	a.prepare = make(map[string]func() ([]string, func(), error))
 	for _, s := range stores {
 		opts = append(opts, cli.WithStore(s.Name, s.Open, s.Settings...))
 		a.prepare[s.Name] = s.Prepare
 	}
-	cli.Main(a.App, opts...)
+	cli.Main(a.App.App, opts...)
 }

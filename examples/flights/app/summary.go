@@ -10,6 +10,8 @@ import (
 	"slices"
 	"text/tabwriter"
 	"time"
+
+	"github.com/weirstream/weir/examples/flights/traffic"
 )
 
 // Bounds of the summary.
@@ -37,8 +39,8 @@ func (d *demo) summary(ctx context.Context) error {
 	fmt.Fprintln(w, "airport\tcity\tflights\taverage\tlate\tmaximum\t")
 	for _, name := range worst(origins, summaryFlights, summaryLines) {
 		t, at := origins[name], airports[name]
-		fmt.Fprintf(w, "%s\t%s, %s\t%d\t%.1f min\t%d%%\t%d min\t\n", name, at.city, at.state, t.count,
-			float64(t.delay)/float64(t.count), 100*t.late/t.count, t.maxDelay)
+		fmt.Fprintf(w, "%s\t%s, %s\t%d\t%.1f min\t%d%%\t%d min\t\n", name, at.City, at.State, t.Count,
+			float64(t.Delay)/float64(t.Count), 100*t.Late/t.Count, t.MaxDelay)
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -55,21 +57,21 @@ func (d *demo) summary(ctx context.Context) error {
 }
 
 // worst returns the n airports with the largest average delay.
-func worst(of map[string]totals, least, n int) []string {
-	average := func(t totals) float64 { return float64(t.delay) / float64(t.count) }
+func worst(of map[string]traffic.Totals, least, n int) []string {
+	average := func(t traffic.Totals) float64 { return float64(t.Delay) / float64(t.Count) }
 	names := slices.SortedFunc(maps.Keys(of), func(a, b string) int {
 		return cmp.Or(cmp.Compare(average(of[b]), average(of[a])), cmp.Compare(a, b))
 	})
-	names = slices.DeleteFunc(names, func(name string) bool { return of[name].count < least })
+	names = slices.DeleteFunc(names, func(name string) bool { return of[name].Count < least })
 	return names[:min(n, len(names))]
 }
 
 // sumHours adds the airports up.
-func sumHours(of map[hourOf][2]int) map[int64][2]int {
+func sumHours(of map[traffic.HourOf][2]int) map[int64][2]int {
 	sums := make(map[int64][2]int)
 	for h, v := range of {
-		s := sums[h.hour]
-		sums[h.hour] = [2]int{s[0] + v[0], s[1] + v[1]}
+		s := sums[h.Hour]
+		sums[h.Hour] = [2]int{s[0] + v[0], s[1] + v[1]}
 	}
 	return sums
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weirstream/weir/examples/flights/traffic"
 	"github.com/weirstream/weir/runtime"
 	"github.com/weirstream/weir/runtime/cli"
 )
@@ -33,7 +34,7 @@ data is read. Before that, wait until the workers are done.`,
 				return err
 			}
 			defer closing(e, tr)
-			x, err := expect(file, airports)
+			x, err := traffic.Expect(file, airports)
 			if err != nil {
 				return err
 			}
@@ -42,7 +43,7 @@ data is read. Before that, wait until the workers are done.`,
 				return err
 			}
 			c.print(e.Out)
-			fmt.Fprintf(e.Out, "verify: records=%d checked=%d mismatches=%d\n", x.flights, c.checked, c.mismatches)
+			fmt.Fprintf(e.Out, "verify: records=%d checked=%d mismatches=%d\n", x.Flights, c.checked, c.mismatches)
 			if c.mismatches > 0 {
 				return fmt.Errorf("%d of %d values differ", c.mismatches, c.checked)
 			}
@@ -55,7 +56,7 @@ data is read. Before that, wait until the workers are done.`,
 }
 
 // verify waits until all input is processed, and compares.
-func verify(ctx context.Context, e *cli.Env, tr runtime.Transport, x *expectation, wait time.Duration) (*comparison, error) {
+func verify(ctx context.Context, e *cli.Env, tr runtime.Transport, x *traffic.Expectation, wait time.Duration) (*comparison, error) {
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	if err := waitDrained(waiting, e, tr); err != nil {

@@ -1,4 +1,7 @@
-package app
+// Package traffic is what the flights example says of air traffic: its
+// declaration as an application, its input, and what it should come to. The
+// command around it is package app. The conformance suite runs it, too.
+package traffic
 
 import (
 	"time"
@@ -59,39 +62,39 @@ type LateFlight struct {
 	DestinationState string `json:"destination_state"`
 }
 
-// An application is the app with those of its parts that others need.
-type application struct {
+// An App is the application with those of its parts that others need.
+type App struct {
 	*weir.App
-	flights  *weir.Topic[string, Flight]
-	airports *weir.Topic[string, Airport]
-	// prepare holds what stores need before a demo, by name.
-	prepare map[string]func() (env []string, stop func(), err error)
+
+	Flights  *weir.Topic[string, Flight]
+	Airports *weir.Topic[string, Airport]
 }
 
-// topicPartitions is the number of partitions of the topics that load makes.
-const topicPartitions = 4
+// Partitions is the number of partitions of the topics of flights.
+const Partitions = 4
 
-// newApplication declares the application.
-func newApplication() *application {
-	app := weir.NewApp("flights")
-	a := &application{
+// New declares the application. The prefix comes before its own name and
+// those of its topics, which are flights, airports and late-flights.
+func New(prefix string) *App {
+	app := weir.NewApp(prefix + "flights")
+	a := &App{
 		App:      app,
-		flights:  weir.NewTopic[string, Flight](app, "flights", weir.Partitions(topicPartitions)),
-		airports: weir.NewTopic[string, Airport](app, "airports"),
+		Flights:  weir.NewTopic[string, Flight](app, prefix+"flights", weir.Partitions(Partitions)),
+		Airports: weir.NewTopic[string, Airport](app, prefix+"airports"),
 	}
 	a.countOrigins()
 	a.countDestinations()
-	a.reportLate()
+	a.reportLate(weir.NewTopic[string, LateFlight](app, prefix+"late-flights", weir.Partitions(Partitions)))
 	return a
 }
 
 // countOrigins keeps what is known of airports as origins, in all and by the
 // hour.
-func (a *application) countOrigins() {
+func (a *App) countOrigins() {
 	stats := weir.NewTable[string, Stats](a.App, "origin-stats")
 	hourly := weir.NewWindowedTable[string, Hour](a.App, "origin-hourly", weir.Tumbling(time.Hour),
 		weir.Grace(24*time.Hour), weir.RetainForever())
-	weir.Each(a.flights.Stream(), "count-origins", func(ctx weir.Context, f Flight) error {
+	weir.Each(a.Flights.Stream(), "count-origins", func(ctx weir.Context, f Flight) error {
 		if err := stats.Update(ctx, f.Origin, func(s Stats) Stats { return s.Add(f) }); err != nil {
 			return err
 		}
@@ -103,9 +106,9 @@ func (a *application) countOrigins() {
 
 // countDestinations does the same for destinations, which takes a group-by:
 // the flights to one airport come from all partitions.
-func (a *application) countDestinations() {
+func (a *App) countDestinations() {
 	stats := weir.NewTable[string, Stats](a.App, "destination-stats")
-	arrivals := weir.GroupBy(a.flights.Stream(), "by-destination", func(f Flight) string { return f.Destination })
+	arrivals := weir.GroupBy(a.Flights.Stream(), "by-destination", func(f Flight) string { return f.Destination })
 	weir.Each(arrivals, "count-destinations", func(ctx weir.Context, f Flight) error {
 		return stats.Update(ctx, f.Destination, func(s Stats) Stats { return s.Add(f) })
 	}, weir.Uses(stats))
@@ -113,10 +116,9 @@ func (a *application) countDestinations() {
 
 // reportLate sends every flight that is more than an hour late on, with the
 // cities and states of both airports.
-func (a *application) reportLate() {
-	airports := weir.NewGlobalTable(a.App, a.airports)
-	out := weir.NewTopic[string, LateFlight](a.App, "late-flights", weir.Partitions(topicPartitions))
-	late := weir.Filter(a.flights.Stream(), "late", func(f Flight) bool { return f.Delay > 60 })
+func (a *App) reportLate(out *weir.Topic[string, LateFlight]) {
+	airports := weir.NewGlobalTable(a.App, a.Airports)
+	late := weir.Filter(a.Flights.Stream(), "late", func(f Flight) bool { return f.Delay > 60 })
 	from := weir.JoinGlobal(late, "origin", airports, func(f Flight) string { return f.Origin },
 		func(f Flight, at Airport, _ bool) (LateFlight, bool) {
 			return LateFlight{Flight: f, OriginCity: at.City, OriginState: at.State}, true

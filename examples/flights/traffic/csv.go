@@ -1,4 +1,4 @@
-package app
+package traffic
 
 import (
 	"bufio"
@@ -15,8 +15,8 @@ import (
 	"github.com/weirstream/weir/examples/flights/data"
 )
 
-// A row is one line of the flights file.
-type row struct {
+// A Row is one line of a file of flights.
+type Row struct {
 	Flight
 	Date time.Time // taken as UTC
 }
@@ -60,8 +60,9 @@ func decompress(f io.ReadCloser) (io.ReadCloser, error) {
 	return reader{z, f}, nil
 }
 
-// readFlights calls got with each flight of a file, one at a time.
-func readFlights(path string, got func(r row) error) error {
+// ReadFlights calls got with each flight of a CSV file, compressed or not, or
+// for an empty path of the shipped one. It ends with the first error of got.
+func ReadFlights(path string, got func(r Row) error) error {
 	return readCSV(path, data.Flights, []string{"date", "origin", "destination", "delay", "distance"}, func(f []string) error {
 		r, err := parseFlight(f)
 		if err != nil {
@@ -71,7 +72,7 @@ func readFlights(path string, got func(r row) error) error {
 	})
 }
 
-func parseFlight(f []string) (r row, err error) {
+func parseFlight(f []string) (r Row, err error) {
 	if r.Date, err = time.Parse("2006-01-02T15:04", f[0]); err != nil {
 		return r, fmt.Errorf("date %q: write it as 2001-12-31T23:59", f[0])
 	}
@@ -88,8 +89,8 @@ func parseFlight(f []string) (r row, err error) {
 	return r, nil
 }
 
-// readAirports calls got with each airport of a file.
-func readAirports(path string, got func(iata string, a Airport) error) error {
+// ReadAirports calls got with each airport of such a file.
+func ReadAirports(path string, got func(iata string, a Airport) error) error {
 	return readCSV(path, data.Airports, []string{"iata", "name", "city", "state"}, func(f []string) error {
 		if f[0] == "" {
 			return errors.New("iata is empty")

@@ -1,4 +1,4 @@
-package app
+package traffic
 
 import (
 	"bytes"
@@ -32,7 +32,7 @@ func write(t *testing.T, name string, compressed bool, lines ...string) string {
 
 func TestReadFlights(t *testing.T) {
 	t.Parallel()
-	want := row{Flight{"LAS", "PHL", -33, 2176}, time.Date(2001, 1, 1, 0, 1, 0, 0, time.UTC)}
+	want := Row{Flight{"LAS", "PHL", -33, 2176}, time.Date(2001, 1, 1, 0, 1, 0, 0, time.UTC)}
 	files := map[string]string{
 		"plain":                write(t, "f.csv", false, "date,origin,destination,delay,distance", "2001-01-01T00:01,LAS,PHL,-33,2176"),
 		"gzipped":              write(t, "f.csv", true, "date,origin,destination,delay,distance", "2001-01-01T00:01,LAS,PHL,-33,2176"),
@@ -42,8 +42,8 @@ func TestReadFlights(t *testing.T) {
 	for name, path := range files {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var got []row
-			err := readFlights(path, func(r row) error { got = append(got, r); return nil })
+			var got []Row
+			err := ReadFlights(path, func(r Row) error { got = append(got, r); return nil })
 			if err != nil || len(got) != 1 || got[0] != want {
 				t.Errorf("got %v, %v; want %v", got, err, want)
 			}
@@ -68,13 +68,13 @@ func TestReadFlightsRefuses(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			err := readFlights(write(t, "f.csv", false, tt.lines...), func(row) error { return nil })
+			err := ReadFlights(write(t, "f.csv", false, tt.lines...), func(Row) error { return nil })
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want one with %q", err, tt.want)
 			}
 		})
 	}
-	if err := readFlights(filepath.Join(t.TempDir(), "none.csv"), func(row) error { return nil }); !os.IsNotExist(err) {
+	if err := ReadFlights(filepath.Join(t.TempDir(), "none.csv"), func(Row) error { return nil }); !os.IsNotExist(err) {
 		t.Errorf("a file that is not there: %v", err)
 	}
 }
@@ -83,7 +83,7 @@ func TestReadFlightsRefuses(t *testing.T) {
 func TestShippedData(t *testing.T) {
 	t.Parallel()
 	n, last := 0, time.Time{}
-	err := readFlights("", func(r row) error {
+	err := ReadFlights("", func(r Row) error {
 		if r.Date.Before(last) {
 			t.Errorf("flight %d is before the one ahead of it", n)
 		}
@@ -94,7 +94,7 @@ func TestShippedData(t *testing.T) {
 		t.Errorf("%d flights, %v; want 200000", n, err)
 	}
 	airports := make(map[string]Airport)
-	err = readAirports("", func(iata string, a Airport) error { airports[iata] = a; return nil })
+	err = ReadAirports("", func(iata string, a Airport) error { airports[iata] = a; return nil })
 	if err != nil || airports["DEN"].City != "Denver" || airports["DEN"].State != "CO" {
 		t.Errorf("DEN is %+v, %v", airports["DEN"], err)
 	}

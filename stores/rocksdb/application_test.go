@@ -1,0 +1,28 @@
+package rocksdb_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/weirstream/weir/conformance"
+	"github.com/weirstream/weir/core/store"
+	"github.com/weirstream/weir/runtime"
+	"github.com/weirstream/weir/transports/memory"
+)
+
+// TestApplication runs the applications of the suite with RocksDB.
+func TestApplication(t *testing.T) {
+	t.Parallel()
+	conformance.Application(t, conformance.ApplicationFactory{
+		Name: "memory and rocksdb",
+		Transport: func(conformance.TB) conformance.TransportPlace {
+			b := memory.NewBroker()
+			return conformance.TransportPlace{Connect: func() (runtime.Transport, error) { return memory.New(memory.Config{Broker: b}) }}
+		},
+		Store: func(tb conformance.TB) conformance.StorePlace {
+			dir := filepath.Join(tb.TempDir(), "store")
+			return conformance.StorePlace{Open: func() (store.Store, error) { return openSmall(dir) }}
+		},
+		Can: []conformance.Capability{conformance.Reopens},
+	})
+}
