@@ -183,6 +183,10 @@ func (l *lane) do(ctx context.Context, e worker.Effect) {
 		l.log.Warn("committed offset is not in the log: records were lost to retention, or the topic was made anew; reading goes on at the log start",
 			"task", e.Task.String(), "partition", e.TP.String(), "committed", e.From, "start", e.To)
 	case worker.Rejoin:
+		if e.Generation != 0 && !l.s.owned.has(e.Task, e.Generation) {
+			l.log.Debug("a task that was taken away finds its store with the next owner", "task", e.Task.String(), "error", e.Err)
+			return
+		}
 		l.s.rejoin(e.Err)
 	}
 }

@@ -47,6 +47,13 @@ func (s *session) nextGeneration() store.Generation {
 	return s.gen
 }
 
+// generation is the newest one.
+func (s *session) generation() store.Generation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gen
+}
+
 // place picks a lane for each task: the one with the fewest.
 func (s *session) place(ids []task.ID) [][]task.ID {
 	load := make([]int, len(s.lanes))

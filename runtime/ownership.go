@@ -36,6 +36,14 @@ func (o *ownership) remove(ids []task.ID) {
 	}
 }
 
+// has reports whether a task is still owned in that generation.
+func (o *ownership) has(id task.ID, gen store.Generation) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	owned, ok := o.tasks[id]
+	return ok && owned == gen
+}
+
 // claim checks that all epochs of a round are still owned.
 func (o *ownership) claim(epochs []*task.Epoch) error {
 	o.mu.Lock()

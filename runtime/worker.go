@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/weirstream/weir/core/standby"
+	"github.com/weirstream/weir/core/store"
 	"github.com/weirstream/weir/core/task"
 	"github.com/weirstream/weir/core/worker"
 )
@@ -19,6 +21,7 @@ type Worker struct {
 
 	mu      sync.Mutex
 	session *session
+	gen     store.Generation // the newest of the sessions that are over
 }
 
 // New checks the configuration, all of it, and makes a Worker.
@@ -34,15 +37,17 @@ func New(cfg Config) (*Worker, error) {
 // agent or the store does not come back after that. While brokers are
 // away it waits and goes on by itself. It returns an error only for what
 // waiting cannot mend: topics that do not fit the application, or a store
-// that cannot be opened.
+// that cannot be opened, or that has a newer owner however often the group is
+// joined anew.
 func (w *Worker) Run(ctx context.Context) error {
 	topics, err := w.prepare(ctx)
 	if err != nil {
 		return quiet(ctx, err)
 	}
-	var wait backoff
+	var again rejoins
 	rebuild := ""
 	for {
+		began := time.Now()
 		err := w.runOnce(ctx, topics, rebuild)
 		if err == nil || ctx.Err() != nil {
 			return quiet(ctx, err)
@@ -50,13 +55,47 @@ func (w *Worker) Run(ctx context.Context) error {
 		if !errors.Is(err, errRejoin) {
 			return err
 		}
+		if err := again.after(err, time.Since(began)); err != nil {
+			return err
+		}
 		rebuild = ""
 		if damage := (*damageError)(nil); errors.As(err, &damage) {
 			rebuild = damage.table
 		}
 		w.cfg.Logger.Warn("leaving the group to join it anew", "reason", err)
-		wait.sleep(ctx)
+		again.wait.sleep(ctx)
 	}
+}
+
+// rejoins counts the sessions that ended soon, and those of them that a store
+// ended which had a newer owner although the group gave us the task. The store
+// is ours with the next membership, or with one that is as much later as the
+// clock of an earlier owner was ahead; but not when somebody writes it who is not
+// in the group.
+type rejoins struct {
+	wait   backoff
+	fenced int
+}
+
+const (
+	// maxFenced is how often: over a minute and a half, with the pauses.
+	maxFenced = 20
+	// soon is how short a session is that counts.
+	soon = time.Minute
+)
+
+// after counts a session that ended with err, and fails when it is enough.
+func (r *rejoins) after(err error, lasted time.Duration) error {
+	if lasted > soon {
+		*r = rejoins{}
+	}
+	if !errors.Is(err, store.ErrFenced) {
+		return nil
+	}
+	if r.fenced++; r.fenced < maxFenced {
+		return nil
+	}
+	return fmt.Errorf("joining the group anew %d times did not help: see to it that nobody else writes the store, compare the workers' clocks, and start the worker again: %w", r.fenced, err)
 }
 
 // runOnce opens the global tables and runs one session over them.
@@ -87,11 +126,15 @@ func quiet(ctx context.Context, err error) error {
 func (w *Worker) runSession(ctx context.Context, s *session) (err error) {
 	w.mu.Lock()
 	w.session = s
+	s.gen = w.gen // generations grow although clocks go back
 	w.mu.Unlock()
 	defer func() {
 		if stuck := s.close(); stuck != nil {
 			err = stuck
 		}
+		w.mu.Lock()
+		w.gen = s.generation()
+		w.mu.Unlock()
 	}()
 	if err := s.start(ctx); err != nil {
 		if errors.Is(err, ErrFenced) {

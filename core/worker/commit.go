@@ -87,7 +87,7 @@ func (m *Machine) decided(ev Decided) {
 			o := m.owned[0]
 			m.remove(o, o.state == Draining)
 		}
-		m.emit(Rejoin{fmt.Errorf("a newer producer or member took over: %w", ev.Err)})
+		m.emit(Rejoin{Err: fmt.Errorf("a newer producer or member took over: %w", ev.Err)})
 	}
 	m.round = nil
 	if !m.recovering {
@@ -154,7 +154,7 @@ func (m *Machine) applied(ev Applied) {
 }
 
 // refused answers a store that did not take the committed writes of a task.
-// The changelog has them: a task whose store is damaged or away is opened
+// The changelog has them: a task whose store is damaged, away or fenced is opened
 // again once the round is over, and reads back what is missing.
 func (m *Machine) refused(o *owned, err error) {
 	switch {
@@ -168,9 +168,10 @@ func (m *Machine) refused(o *owned, err error) {
 	}
 }
 
-// mends reports whether opening a space again can help.
+// mends reports whether opening a space again can help. A fenced one cannot be
+// opened, which tells it from those that were in one batch with it; see outdated.
 func mends(err error) bool {
-	return errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrUnavailable)
+	return errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrFenced)
 }
 
 // forget drops a task whose outcome is unknown until the producer is back.

@@ -74,7 +74,13 @@ type (
 		From, To int64
 	}
 	// Rejoin says that this lane was replaced: leave the group and join anew.
-	Rejoin struct{ Err error }
+	// With a task, only its store knows a newer owner: there is nothing to do
+	// when the group has taken that generation of it away by now.
+	Rejoin struct {
+		Task       task.ID
+		Generation store.Generation
+		Err        error
+	}
 )
 
 func (Open) effect()     {}

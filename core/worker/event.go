@@ -32,9 +32,9 @@ type (
 	Restored struct {
 		Task       task.ID
 		Generation store.Generation
-		// Err is why the task is not restored. After store.ErrCorrupt and
-		// store.ErrUnavailable it is opened again at once: the driver waits
-		// before it says so.
+		// Err is why the task is not restored. After store.ErrCorrupt,
+		// store.ErrUnavailable and store.ErrFenced it is opened again at once:
+		// the driver waits before it says so.
 		Err error
 	}
 	// Fetched brings records; Session is that of the Fetch effect.

@@ -70,13 +70,13 @@ func (m *Machine) opened(ev *Opened) {
 	m.emit(Restore{o.id, o.gen, plans})
 }
 
-// outdated answers a store, shared with other workers, that knows a newer
-// generation of a task. Either this worker is a zombie, or the clock of an
-// earlier owner was ahead of ours. Joining the group anew tells which: who is
-// given the task then, has it in a generation of that moment.
+// outdated answers a store that knows a newer generation of a task. Either this
+// worker is a zombie, or the store is shared and the clock of an earlier owner
+// was ahead of ours. Joining the group anew tells which: who is given the task
+// then, has it in a generation of that moment.
 func (m *Machine) outdated(o *owned, err error) {
 	o.state, o.err = Stopped, err
-	m.emit(Rejoin{fmt.Errorf("the store knows a newer owner of task %s (if that is never so, compare the workers' clocks): %w", o.id, err)})
+	m.emit(Rejoin{o.id, o.gen, fmt.Errorf("the store knows a newer owner of task %s (if that is never so, compare the workers' clocks): %w", o.id, err)})
 }
 
 // restored starts the task: nothing was processed before.
