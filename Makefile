@@ -21,6 +21,8 @@ SKIP    ?=
 # The images that make integration starts where no servers or jars are named.
 WEIR_KAFKA_IMAGE     ?= apache/kafka:4.3.1
 WEIR_AEROSPIKE_IMAGE ?= aerospike/aerospike-server
+# The file that make bench-stores writes its table into.
+WRITE   ?=
 # With COUNTS=file test targets print less and append what ran to the file.
 COUNTS  ?=
 
@@ -103,8 +105,8 @@ bench: ## compare weir with a raw consumer (BROKERS, STORE)
 MEASURED = memory,pebble,$(if $(HAVE_ROCKSDB),rocksdb$(comma))aerospike
 comma := ,
 
-bench-stores: ## what each store can do and costs, with its suites (STORE, ENTRIES)
-	$(GO) run $(if $(HAVE_ROCKSDB),-tags rocksdb) ./tools/benchstores --store $(or $(STORE),$(MEASURED)) $(call flag,entries,$(ENTRIES))
+bench-stores: ## what each store can do and costs, with its suites (STORE, ENTRIES; WRITE=docs/stores.md puts the table there)
+	$(GO) run $(if $(HAVE_ROCKSDB),-tags rocksdb) ./tools/benchstores --store $(or $(STORE),$(MEASURED)) $(call flag,entries,$(ENTRIES)) $(call flag,write,$(WRITE))
 	@$(if $(HAVE_ROCKSDB),,echo "not measured: rocksdb: install its headers (Debian: librocksdb-dev)")
 
 lint: $(LINT) ## check style, imports between packages and common mistakes
