@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -149,21 +150,41 @@ func (w *world) compact() {
 	w.fake.Compact()
 }
 
-// armPoint makes a node crash when it reaches a crash point.
+// armPoint makes a node crash when it reaches a crash point, in this life or a
+// later one.
 func (w *world) armPoint(n *node, f fault.Fault) {
 	w.mu.Lock()
-	p := n.cur
-	if p != nil {
-		p.crashAt, p.skip = f.What, f.N
-	}
+	n.armed = append(n.armed, trigger{f.Kind, f.What, f.N})
 	w.mu.Unlock()
 	if f.Kind == fault.CrashRestore {
 		// Something must be opened and restored for that.
 		w.kill(n, fault.Fault{Kind: fault.CrashEmpty, For: time.Second, N: f.N})
-		w.mu.Lock()
-		n.armed = f.What
-		w.mu.Unlock()
 	}
+}
+
+// A trigger crashes a node at a crash point, after it was passed a few times.
+type trigger struct {
+	kind  fault.Kind
+	point string
+	skip  int
+}
+
+// pull reports which trigger of the node this visit of a point sets off.
+func (n *node) pull(point string) (fault.Kind, bool) {
+	for i := range n.armed {
+		tr := &n.armed[i]
+		if tr.point != point {
+			continue
+		}
+		if tr.skip > 0 {
+			tr.skip--
+			continue
+		}
+		kind := tr.kind
+		n.armed = slices.Delete(n.armed, i, i+1)
+		return kind, true
+	}
+	return "", false
 }
 
 // reached is called at every crash point, on the worker's own goroutine.
@@ -172,14 +193,9 @@ func (w *world) reached(p *process, point string) {
 	w.mu.Lock()
 	w.points[point]++
 	n := p.n
-	kind := fault.CrashPoint
-	hit := p.crashAt == point && !w.healed
-	if hit && p.skip > 0 {
-		p.skip--
-		hit = false
-	}
-	if !hit && n.armed == point && !w.healed {
-		n.armed, kind, hit = "", fault.CrashRestore, true
+	kind, hit := fault.Kind(""), false
+	if !w.healed {
+		kind, hit = n.pull(point)
 	}
 	w.mu.Unlock()
 	if !hit {
@@ -441,7 +457,7 @@ func (w *world) heal() {
 	}
 	for _, n := range w.nodes {
 		w.mu.Lock()
-		n.armed = ""
+		n.armed = nil
 		w.mu.Unlock()
 		n.start()
 	}

@@ -28,22 +28,20 @@ type node struct {
 	wanted bool
 	// upgraded says that its next life has the settings of the next version.
 	upgraded bool
-	armed    string // where the next life crashes
+	armed    []trigger
 }
 
 // A process is one life of a worker.
 type process struct {
-	n       *node
-	host    string
-	ctx     context.Context
-	stop    context.CancelFunc
-	ended   chan error
-	worker  *runtime.Worker
-	store   store.Store
-	disk    *simdisk.Store
-	dead    bool // under the world's lock
-	crashAt string
-	skip    int
+	n      *node
+	host   string
+	ctx    context.Context
+	stop   context.CancelFunc
+	ended  chan error
+	worker *runtime.Worker
+	store  store.Store
+	disk   *simdisk.Store
+	dead   bool // under the world's lock
 	// restoring are the spaces whose restore began and has not ended; under
 	// the world's lock.
 	restoring map[store.Space]bool

@@ -22,13 +22,13 @@ func commitMutants() []Mutant {
 		{"unknown-is-failed", "a commit of unknown outcome is tried again as if it had failed (KAFKA-9274)", []string{"S1", "S4", "S5", "S9", "S16"}, []Edit{
 			{"transports/kafka/txn.go", "\tcase decided:\n", "\tcase decided || zooOn(\"unknown-is-failed\"):\n"},
 		}},
-		{"unknown-is-success", "a commit of unknown outcome counts as done", []string{"S1", "S4", "S6", "S7", "S19"}, []Edit{
+		{"unknown-is-success", "a commit of unknown outcome counts as done", []string{"S1", "S4", "S6", "S7", "S9", "S19"}, []Edit{
 			{"transports/kafka/txn.go", "\tp.unknown = true\n\treturn runtime.Result{Outcome: runtime.Unknown", "\tif zooOn(\"unknown-is-success\") {\n\t\treturn runtime.Result{Outcome: runtime.Committed, Next: next}\n\t}\n\tp.unknown = true\n\treturn runtime.Result{Outcome: runtime.Unknown"},
 		}},
 		{"offsets-outside", "offsets are committed beside the transaction instead of in it", []string{"S1", "S4", "S19"}, []Edit{
 			{"transports/kafka/txn.go", "\tif err := p.round.send(ctx, cl); err != nil {\n\t\treturn err\n\t}\n\treturn p.addOffsets", "\tif g != nil && zooOn(\"offsets-outside\") {\n\t\tif err := g.Commit(ctx, c.Claim, c.Offsets); err != nil {\n\t\t\treturn err\n\t\t}\n\t\treturn p.round.send(ctx, cl)\n\t}\n\tif err := p.round.send(ctx, cl); err != nil {\n\t\treturn err\n\t}\n\treturn p.addOffsets"},
 		}},
-		{"aborted-is-applied", "an aborted round is written to the store and counts as done", []string{"S1", "S6", "S7", "S8"}, []Edit{
+		{"aborted-is-applied", "an aborted round is written to the store and counts as done", []string{"S1", "S6", "S7", "S8", "L1"}, []Edit{
 			{"core/worker/commit.go", "\tcase Aborted:\n\t\tm.each(m.rewind)\n", "\tcase Aborted:\n\t\tif zooOn(\"aborted-is-applied\") {\n\t\t\tm.apply(ev)\n\t\t\treturn\n\t\t}\n\t\tm.each(m.rewind)\n"},
 		}},
 		{"revoke-does-not-wait", "a revoked task is let go without waiting for its commit, and goes on (goka #207)", []string{"S1", "S9", "S19", "L1", "L2"}, []Edit{
