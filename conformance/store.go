@@ -33,6 +33,11 @@ const (
 	// was applied before is there once the disk is well. Needs
 	// StorePlace.OnWrite and Fail.
 	ReportsFailingDisk Capability = "reports a failing disk"
+	// ReportsFullDisk: when files cannot grow any more, calls return errors
+	// with the system's reason, and what was applied before is there, at its
+	// position, once they can. Needs StoreFactory.OpenDir, which is called in
+	// a child process with RLIMIT_FSIZE.
+	ReportsFullDisk Capability = "reports a full disk"
 	// DetectsDamage: data that was changed on disk is reported as
 	// store.ErrCorrupt and never served. Needs StorePlace.Damage.
 	DetectsDamage Capability = "detects damage"
@@ -40,7 +45,7 @@ const (
 
 // StoreCapabilities lists all of them.
 func StoreCapabilities() []Capability {
-	return []Capability{Reopens, LocksOut, Shared, SurvivesKill, SurvivesPowerLoss, ReportsFailingDisk, DetectsDamage}
+	return []Capability{Reopens, LocksOut, Shared, SurvivesKill, SurvivesPowerLoss, ReportsFailingDisk, ReportsFullDisk, DetectsDamage}
 }
 
 // A StoreFactory makes places for stores, each empty and independent of the
@@ -53,10 +58,12 @@ type StoreFactory struct {
 	// Can lists the adapter's capabilities.
 	Can []Capability
 	// OpenDir opens a store in a directory of the real file system. It is
-	// called in a child process that will be killed; SurvivesKill needs it.
+	// called in a child process that will be killed, or whose files cannot
+	// grow; SurvivesKill and ReportsFullDisk need it.
 	OpenDir func(dir string) (store.Store, error)
 
-	test string // the name of the test that runs the suite
+	test  string // the name of the test that runs the suite
+	fault string // the bug that was planted
 }
 
 // Has reports whether the factory declares a capability.

@@ -14,6 +14,7 @@ func crashChecks() []StoreCheck {
 	return []StoreCheck{
 		{Name: "crash/power-loss", Needs: []Capability{SurvivesPowerLoss}, Run: checkPowerLoss},
 		{Name: "crash/failing-disk", Needs: []Capability{ReportsFailingDisk}, Run: checkFailingDisk},
+		{Name: "crash/full-disk", Needs: []Capability{ReportsFullDisk}, Run: checkFullDisk},
 		{Name: "crash/damage", Needs: []Capability{DetectsDamage}, Run: checkDamage},
 		{Name: "crash/kill", Needs: []Capability{SurvivesKill}, Run: checkKill},
 	}

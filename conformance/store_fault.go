@@ -3,6 +3,7 @@ package conformance
 import (
 	"bytes"
 	"iter"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -16,6 +17,12 @@ import (
 // find is skipped by name.
 func StoreFaults(t *testing.T, f StoreFactory) {
 	t.Helper()
+	f.test = t.Name()
+	for _, fault := range storeFaults() {
+		if os.Getenv(faultVariable) == fault.name {
+			runKillChild(fault.plant(f))
+		}
+	}
 	for _, fault := range storeFaults() {
 		t.Run(fault.name, func(t *testing.T) {
 			t.Parallel()
@@ -61,8 +68,14 @@ func (d *storeFault) mustBeFound(t *testing.T, f StoreFactory) {
 
 // plant returns a factory of stores with the bug.
 func (d *storeFault) plant(f StoreFactory) StoreFactory {
-	place := f.New
+	place, open := f.New, f.OpenDir
+	f.fault = d.name
 	f.New = func(tb TB) StorePlace { return d.around(place(tb)) }
+	if open != nil {
+		f.OpenDir = func(dir string) (store.Store, error) {
+			return d.around(StorePlace{Open: func() (store.Store, error) { return open(dir) }}).Open()
+		}
+	}
 	return f
 }
 

@@ -17,6 +17,10 @@ func writeFaults() []*storeFault {
 		{name: "batch without position", by: []string{"write/position"}, apply: func(s *faultyStore, b *store.Batch) error {
 			return s.Store.Apply(partsOf(b, func(from store.Part, to *store.Part) { addOps(from, to, anyOp) }))
 		}},
+		{name: "failed write swallowed", by: []string{"crash/full-disk"}, apply: func(s *faultyStore, b *store.Batch) error {
+			_ = s.Store.Apply(b)
+			return nil
+		}},
 		{name: "lost tombstone", by: []string{"write/order-in-part"}, apply: func(s *faultyStore, b *store.Batch) error {
 			return s.Store.Apply(partsOf(b, func(from store.Part, to *store.Part) {
 				to.Position = from.Position

@@ -19,6 +19,8 @@ import (
 const (
 	killDirVariable  = "WEIR_CONFORMANCE_KILL_DIR"
 	killWorkVariable = "WEIR_CONFORMANCE_KILL_WORK"
+	// faultVariable names the bug that is planted in the child, too.
+	faultVariable = "WEIR_CONFORMANCE_FAULT"
 )
 
 // killWork is what a child does until it is killed, by name.
@@ -36,6 +38,7 @@ func runKillChild(f StoreFactory) {
 	if dir == "" {
 		return
 	}
+	runFullChild(f, dir)
 	fmt.Fprintln(os.Stderr, killChild(f, dir))
 	os.Exit(3)
 }
@@ -109,19 +112,10 @@ func checkKill(tb TB, f StoreFactory) {
 // last step that it reported.
 func killAfter(tb TB, f StoreFactory, dir, work string, n int) int {
 	tb.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		tb.Fatalf("finding the test binary: %v", err)
-	}
-	var pattern []string
-	for part := range strings.SplitSeq(f.test, "/") {
-		pattern = append(pattern, "^"+regexp.QuoteMeta(part)+"$")
-	}
 	// Whatever happens here, the child must not outlive the check.
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	cmd := exec.CommandContext(ctx, exe, "-test.run="+strings.Join(pattern, "/"), "-test.v=false")
-	cmd.Env = append(os.Environ(), killDirVariable+"="+dir, killWorkVariable+"="+work)
+	cmd := childCommand(ctx, tb, f, dir, work)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.StdoutPipe()
@@ -145,4 +139,21 @@ func killAfter(tb TB, f StoreFactory, dir, work string, n int) int {
 		tb.Fatalf("the child ended by itself: %v\n%s", err, stderr.String())
 	}
 	return last
+}
+
+// childCommand runs the test that runs the suite again, in a process that does
+// the work instead.
+func childCommand(ctx context.Context, tb TB, f StoreFactory, dir, work string) *exec.Cmd {
+	tb.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		tb.Fatalf("finding the test binary: %v", err)
+	}
+	var pattern []string
+	for part := range strings.SplitSeq(f.test, "/") {
+		pattern = append(pattern, "^"+regexp.QuoteMeta(part)+"$")
+	}
+	cmd := exec.CommandContext(ctx, exe, "-test.run="+strings.Join(pattern, "/"), "-test.v=false")
+	cmd.Env = append(os.Environ(), killDirVariable+"="+dir, killWorkVariable+"="+work, faultVariable+"="+f.fault)
+	return cmd
 }

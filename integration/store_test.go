@@ -26,7 +26,7 @@ func onDisk(t *testing.T, name string, open func(dir string) (store.Store, error
 			dir := filepath.Join(tb.TempDir(), "store")
 			return conformance.StorePlace{Open: func() (store.Store, error) { return open(dir) }}
 		},
-		Can:     []conformance.Capability{conformance.Reopens, conformance.LocksOut, conformance.SurvivesKill},
+		Can:     []conformance.Capability{conformance.Reopens, conformance.LocksOut, conformance.SurvivesKill, conformance.ReportsFullDisk},
 		OpenDir: open,
 	})
 }

@@ -118,7 +118,7 @@ func TestConformance(t *testing.T) {
 		Name: "pebble on disk",
 		New:  diskPlace,
 		Can: []conformance.Capability{
-			conformance.Reopens, conformance.LocksOut, conformance.SurvivesKill, conformance.DetectsDamage,
+			conformance.Reopens, conformance.LocksOut, conformance.SurvivesKill, conformance.ReportsFullDisk, conformance.DetectsDamage,
 		},
 		OpenDir: func(dir string) (store.Store, error) { return pebble.Open(small(dir, nil)) },
 	})
@@ -141,6 +141,8 @@ func TestFaults(t *testing.T) {
 	conformance.StoreFaults(t, conformance.StoreFactory{
 		Name: "pebble on a simulated disk",
 		New:  func(conformance.TB) conformance.StorePlace { return newSimDisk().place() },
-		Can:  []conformance.Capability{conformance.Reopens, conformance.SurvivesPowerLoss},
+		Can:  []conformance.Capability{conformance.Reopens, conformance.SurvivesPowerLoss, conformance.ReportsFullDisk},
+
+		OpenDir: func(dir string) (store.Store, error) { return pebble.Open(small(dir, nil)) },
 	})
 }

@@ -29,7 +29,7 @@ func factory() conformance.StoreFactory {
 			}
 		},
 		Can: []conformance.Capability{
-			conformance.Reopens, conformance.LocksOut, conformance.SurvivesKill, conformance.DetectsDamage,
+			conformance.Reopens, conformance.LocksOut, conformance.SurvivesKill, conformance.ReportsFullDisk, conformance.DetectsDamage,
 		},
 		OpenDir: openSmall,
 	}
@@ -71,7 +71,7 @@ func TestFaults(t *testing.T) {
 	t.Parallel()
 	f := factory()
 	f.New = tornPlace
-	f.Can = []conformance.Capability{conformance.Reopens, conformance.SurvivesPowerLoss}
+	f.Can = []conformance.Capability{conformance.Reopens, conformance.SurvivesPowerLoss, conformance.ReportsFullDisk}
 	conformance.StoreFaults(t, f)
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/linxGnu/grocksdb"
 
@@ -24,6 +25,7 @@ type Store struct {
 	fence   store.Fence
 	catalog *catalog
 	readers map[store.Space]*reader
+	failed  atomic.Pointer[error] // the last write, or sync, did
 	closed  bool
 	batches sync.Pool // of *batch
 	reads   sync.WaitGroup
@@ -85,7 +87,10 @@ func (s *Store) Open(sp store.Space, gen store.Generation) (store.Reader, store.
 		id, err := s.catalog.id(s.e, sp)
 		if err != nil {
 			s.fence.Release(sp, gen)
-			return nil, store.Position{}, fmt.Errorf("opening %s: %w", sp, mark(err))
+			if err = mark(err); !errors.Is(err, store.ErrCorrupt) {
+				err = s.wrote(err)
+			}
+			return nil, store.Position{}, fmt.Errorf("opening %s: %w", sp, err)
 		}
 		s.readers[sp] = &reader{store: s, space: sp, id: id}
 	}
@@ -137,7 +142,7 @@ func (s *Store) Apply(b *store.Batch) error {
 	for i := range parts {
 		w.part(s.catalog.ids[parts[i].Space], &parts[i])
 	}
-	err := w.write(s.e)
+	err := s.wrote(w.write(s.e))
 	s.batches.Put(w)
 	if err != nil {
 		return fmt.Errorf("applying a batch: %w", s.stopped(err))
@@ -160,7 +165,7 @@ func (s *Store) Drop(sp store.Space, gen store.Generation) error {
 	wb := grocksdb.NewWriteBatch()
 	defer wb.Destroy()
 	wb.DeleteRange(id.appendData(nil), id.appendEnd(nil))
-	if err := s.e.db.Write(s.e.write, wb); err != nil {
+	if err := s.wrote(s.e.db.Write(s.e.write, wb)); err != nil {
 		return fmt.Errorf("dropping %s: %w", sp, s.stopped(err))
 	}
 	// Nothing depends on it but the room on the disk.
@@ -175,10 +180,34 @@ func (s *Store) Flush() error {
 	if s.closed {
 		return fmt.Errorf("flushing: %w", store.ErrClosed)
 	}
-	if err := s.e.db.FlushWAL(true); err != nil {
+	if err := s.sync(); err != nil {
 		return fmt.Errorf("flushing: %w", mark(err))
 	}
 	return nil
+}
+
+// wrote notes whether the log took the last write. RocksDB may come back by
+// itself, with a new log.
+func (s *Store) wrote(err error) error {
+	if err != nil {
+		s.failed.Store(&err)
+	} else if s.failed.Load() != nil {
+		s.failed.Store(nil)
+	}
+	return err
+}
+
+// sync syncs the log. A log that could not be written is left alone: RocksDB
+// built with assertions, as Debian's is, aborts the process otherwise.
+func (s *Store) sync() error {
+	if failed := s.failed.Load(); failed != nil {
+		return fmt.Errorf("the log could not be written (what was applied before is kept; check the disk and restart the worker): %w", *failed)
+	}
+	err := s.e.db.FlushWAL(true)
+	if err != nil {
+		s.failed.Store(&err)
+	}
+	return err
 }
 
 // Close implements store.Store.
@@ -194,7 +223,7 @@ func (s *Store) Close() error {
 	}
 	s.mu.Unlock()
 	s.reads.Wait()
-	err := s.e.db.FlushWAL(true)
+	err := s.sync()
 	s.e.close()
 	if err != nil {
 		return fmt.Errorf("closing the store: %w", mark(err))

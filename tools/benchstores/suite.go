@@ -21,7 +21,7 @@ type suite struct {
 
 var (
 	passed      = regexp.MustCompile(`(?m)^\s*--- PASS: \S+/store/\S+/\S+ `)
-	crashPoints = regexp.MustCompile(`(\d+) power cuts|disk failed at (\d+) writes|(\d+) kills`)
+	crashPoints = regexp.MustCompile(`(\d+) power cuts|disk failed at (\d+) writes|disk was full at (\d+) sizes|(\d+) kills`)
 	undeclared  = regexp.MustCompile(`(?m)does not declare: (.*)$`)
 	complete    = regexp.MustCompile(`declares every capability`)
 )

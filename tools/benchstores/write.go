@@ -27,5 +27,5 @@ func writeBetween(path, text string) error {
 	for _, part := range [][]byte{before, []byte(markBegin), []byte(text), []byte(markEnd), after} {
 		out.Write(part)
 	}
-	return os.WriteFile(path, out.Bytes(), 0o644) //nolint:gosec // a page that everybody reads
+	return os.WriteFile(path, out.Bytes(), 0o644)
 }
