@@ -60,7 +60,7 @@ func (f *simFlags) execute(cmd *cobra.Command, patterns []string, do func(*simRu
 			err = do(r, t)
 		}
 		if err = errors.Join(err, t.Close(r.ctx)); err != nil {
-			return err
+			return r.interrupted(err)
 		}
 	}
 	r.screen.close()
@@ -75,6 +75,17 @@ func (f *simFlags) execute(cmd *cobra.Command, patterns []string, do func(*simRu
 		return exitError(1)
 	}
 	return nil
+}
+
+// interrupted sums up what ran before somebody pressed Ctrl-C; other errors stay
+// as they are.
+func (r *simRun) interrupted(err error) error {
+	if r.ctx.Err() == nil || r.tally.seeds == 0 {
+		return err
+	}
+	r.screen.close()
+	r.tally.print(r.screen, time.Since(r.began))
+	return fmt.Errorf("interrupted; the figures are of what ran until then: %w", err)
 }
 
 // outcomes are those of all tests of a package with one seed.

@@ -116,3 +116,20 @@ func TestCaseOf(t *testing.T) {
 		t.Errorf("environment %q, want %q", c.Env, want)
 	}
 }
+
+// TestInterrupted: hours of seeds are not lost with Ctrl-C.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	var out strings.Builder
+	r := &simRun{ctx: ctx, screen: newScreen(&out), tally: newTally(), began: time.Now()}
+	boom := errors.New("boom")
+	r.tally.add(outcomes{{}})
+	if err := r.interrupted(boom); err != boom || out.Len() > 0 { //nolint:errorlint // the same
+		t.Fatalf("an error came to %v and %q", err, out.String())
+	}
+	cancel()
+	if err := r.interrupted(ctx.Err()); !errors.Is(err, context.Canceled) || !strings.Contains(out.String(), "1 seeds, 0 failed") {
+		t.Fatalf("an interrupt came to %v and %q", err, out.String())
+	}
+}
