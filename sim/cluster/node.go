@@ -51,9 +51,12 @@ type process struct {
 func (p *process) restores() func(runtime.RestoreProgress) {
 	note := check.Restores(p.host, p.n.w.h)
 	return func(r runtime.RestoreProgress) {
-		note(r)
 		p.n.w.mu.Lock()
 		defer p.n.w.mu.Unlock()
+		if p.dead {
+			return // what a crashed life goes on to say, nobody hears
+		}
+		note(r)
 		if p.restoring[r.Space] = true; r.Done {
 			delete(p.restoring, r.Space)
 		}
