@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -130,7 +131,7 @@ func (w *world) readAll(ctx context.Context, starts, ends map[check.TP]int64) er
 	for left > 0 {
 		fs := cl.PollFetches(ctx)
 		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("reading the logs: %d partitions are not read to their end: %w", left, err)
+			return fmt.Errorf("reading the logs: not read to their end: %s: %w", strings.Join(w.unread(starts, ends, done), ", "), err)
 		}
 		fs.EachRecord(func(r *kgo.Record) {
 			tp := check.TP{Topic: r.Topic, Partition: r.Partition}
@@ -150,6 +151,21 @@ func (w *world) readAll(ctx context.Context, starts, ends map[check.TP]int64) er
 		w.h.Add(check.Event{Kind: check.Log, Record: &records[i]})
 	}
 	return nil
+}
+
+// unread describes the partitions that are not done.
+func (w *world) unread(starts, ends map[check.TP]int64, done map[check.TP]bool) (s []string) {
+	for _, tp := range slices.SortedFunc(maps.Keys(ends), check.TP.Compare) {
+		if done[tp] || starts[tp] >= ends[tp] {
+			continue
+		}
+		now := "is gone"
+		if p := w.fake.PartitionInfo(tp.Topic, tp.Partition); p != nil {
+			now = fmt.Sprintf("now starts at %d and is stable to %d", p.LogStartOffset, p.LastStableOffset)
+		}
+		s = append(s, fmt.Sprintf("%s from %d to %d, which %s", tp, starts[tp], ends[tp], now))
+	}
+	return s
 }
 
 func recordOf(r *kgo.Record) check.Record {

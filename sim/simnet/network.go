@@ -125,6 +125,19 @@ func (n *Network) Gate(host string) {
 	n.breathe(host)
 }
 
+// Quiet reports whether nothing is on its way to a host: what was sent to it
+// has been read, or is lost.
+func (n *Network) Quiet(host string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, c := range n.conns {
+		if c.host == host && !c.closed && c.in.readErr == nil && len(c.in.segments) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // Listen makes a server; the address is its host name. It has the signature
 // of net.Listen.
 func (n *Network) Listen(_, address string) (net.Listener, error) {

@@ -108,6 +108,49 @@ func TestHoldIsOneWay(t *testing.T) {
 	})
 }
 
+func TestQuiet(t *testing.T) {
+	t.Parallel()
+	n := New(Config{})
+	client, far := pair(t, n)
+	quiet := func(want bool, when string) {
+		t.Helper()
+		if n.Quiet(server) != want {
+			t.Errorf("%s: quiet is %t", when, !want)
+		}
+	}
+	quiet(true, "at the start")
+	n.Hold("a", server)
+	write(t, client, "up")
+	write(t, far, "down")
+	_ = client.Close()
+	quiet(false, "held, from a host that is gone")
+	n.Release("a", server)
+	quiet(false, "not read yet")
+	read(t, far, 1)
+	quiet(false, "half read")
+	read(t, far, 1)
+	quiet(true, "read")
+}
+
+func TestQuietWhenLost(t *testing.T) {
+	t.Parallel()
+	for name, lose := range map[string]func(*Network, net.Conn){
+		"reset":                func(n *Network, _ net.Conn) { n.Reset("a", server) },
+		"half open":            func(n *Network, _ net.Conn) { n.HalfOpen("a", server) },
+		"closed by the server": func(_ *Network, far net.Conn) { _ = far.Close() },
+	} {
+		n := New(Config{})
+		client, far := pair(t, n)
+		write(t, client, "lost")
+		if n.Quiet(server) {
+			t.Errorf("%s: quiet before", name)
+		}
+		if lose(n, far); !n.Quiet(server) {
+			t.Errorf("%s: not quiet", name)
+		}
+	}
+}
+
 func TestResetAndHalfOpen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
