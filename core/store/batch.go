@@ -2,7 +2,8 @@ package store
 
 // A Batch collects writes to any number of spaces. It owns its bytes: Put and
 // Delete copy what they are given. Reset makes it ready for reuse without
-// giving its memory back.
+// giving the memory of its writes back, of their bytes at most arenaBytes for
+// each space.
 type Batch struct {
 	parts []Part
 	n     int
@@ -75,12 +76,17 @@ func (p *Part) Put(key, value []byte) {
 // Delete adds the removal of key.
 func (p *Part) Delete(key []byte) { p.Ops = append(p.Ops, Op{p.copy(key), nil}) }
 
+// arenaBytes bounds the buffers that the bytes of writes are copied to: with
+// buffers that grow and grow, half of a large batch would be room that nobody
+// uses.
+const arenaBytes = 256 << 10
+
 func (p *Part) copy(b []byte) []byte {
 	if len(b) == 0 {
 		return []byte{}
 	}
 	if cap(p.arena)-len(p.arena) < len(b) {
-		p.arena = make([]byte, 0, max(4096, 2*cap(p.arena), len(b)))
+		p.arena = make([]byte, 0, max(4096, min(2*cap(p.arena), arenaBytes), len(b)))
 	}
 	n := len(p.arena)
 	p.arena = append(p.arena, b...)

@@ -38,10 +38,10 @@ func (j *journal) rollback(mark int) {
 			u.space.cur.undoAdd(u.entry)
 			continue
 		}
-		u.space.cur.bytes -= u.entry.size()
+		u.space.cur.bytes -= u.entry.cost()
 		u.entry.value = append(u.entry.value[:0], j.arena[u.at:u.at+u.n]...)
 		u.entry.deleted = u.deleted
-		u.space.cur.bytes += u.entry.size()
+		u.space.cur.bytes += u.entry.cost()
 		j.arena = j.arena[:u.at]
 	}
 }

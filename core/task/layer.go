@@ -14,9 +14,6 @@ type entry struct {
 	small   [16]byte // where a value that fits has its place
 }
 
-// size is what an entry is counted as in memory budgets.
-func (e *entry) size() int { return len(e.key) + cap(e.value) + 96 }
-
 // A layer holds the writes of one epoch to one space. Writes are kept in the
 // order in which their keys were first written, so that what is made from a
 // layer is the same in every run.
@@ -38,7 +35,7 @@ func (l *layer) add(key []byte) *entry {
 	e.value = e.small[:0]
 	l.byKey[e.key] = e
 	l.order = append(l.order, e)
-	l.bytes += e.size()
+	l.bytes += e.cost()
 	return e
 }
 
@@ -51,7 +48,7 @@ func (l *layer) undoAdd(e *entry) {
 	}
 	l.order[len(l.order)-1] = nil
 	l.order = l.order[:len(l.order)-1]
-	l.bytes -= e.size()
+	l.bytes -= e.cost()
 }
 
 // sort brings sorted up to date.

@@ -7,7 +7,7 @@ import "github.com/weirstream/weir/core/record"
 type outbox struct {
 	records []record.Record
 	arena   arena
-	bytes   int
+	bytes   int             // what the records are counted as
 	changes []record.Record // the changelog records of the epoch
 }
 
@@ -21,7 +21,7 @@ func (o *outbox) add(r record.Record) {
 		r.Headers = hs
 	}
 	o.records = append(o.records, r)
-	o.bytes += len(r.Key) + len(r.Value) + 64
+	o.bytes += outputCost(&r)
 }
 
 func (o *outbox) reset() {

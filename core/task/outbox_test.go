@@ -80,7 +80,7 @@ func checkOutbox(t *rapid.T, o *outbox, want []record.Record) {
 		for k, h := range r.Headers {
 			same("header", h.Value, want[i].Headers[k].Value)
 		}
-		size += len(r.Key) + len(r.Value) + 64
+		size += outputCost(&r)
 	}
 	if size != o.bytes {
 		t.Fatalf("counts %d bytes, has %d", o.bytes, size)

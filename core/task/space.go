@@ -88,9 +88,9 @@ func (s *space) write(j *journal, key, value []byte, deleted bool) {
 	} else {
 		j.changed(s, e)
 	}
-	s.cur.bytes -= e.size()
+	s.cur.bytes -= e.cost()
 	e.value, e.deleted = append(e.value[:0], value...), deleted
-	s.cur.bytes += e.size()
+	s.cur.bytes += e.cost()
 }
 
 // scan merges the overlay into the store's order. It yields each key once, in

@@ -239,7 +239,7 @@ func (x *spaceTest) scan(t *rapid.T) {
 func (x *spaceTest) check(t *rapid.T) {
 	size := 0
 	for _, e := range x.s.cur.order {
-		size += e.size()
+		size += e.cost()
 	}
 	if size != x.s.cur.bytes || len(x.s.cur.byKey) != len(x.s.cur.order) {
 		t.Fatalf("the layer counts %d bytes and %d keys, it has %d and %d", x.s.cur.bytes, len(x.s.cur.byKey), size, len(x.s.cur.order))

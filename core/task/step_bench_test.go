@@ -12,6 +12,11 @@ import (
 
 // countTask is a task with one agent that counts by key, over a store in memory.
 func countTask(t testing.TB, sends bool, cache int) *Task {
+	return newTask(t, cache, func(table *topology.Table) topology.Processor { return &counter{table: table, sends: sends} })
+}
+
+// newTask is a task with one agent over a table in an empty store.
+func newTask(t testing.TB, cache int, agent func(counts *topology.Table) topology.Processor) *Task {
 	g := topology.Graph{
 		App:    "app",
 		Topics: []topology.Topic{{Name: "in"}, {Name: "out"}},
@@ -19,7 +24,7 @@ func countTask(t testing.TB, sends bool, cache int) *Task {
 		Agents: []topology.Agent{{Name: "count", Source: "in", Uses: []string{"counts"}, Sends: []string{"out"}}},
 	}
 	var table *topology.Table
-	g.Agents[0].New = func() topology.Processor { return &counter{table: table, sends: sends} }
+	g.Agents[0].New = func() topology.Processor { return agent(table) }
 	topo, err := topology.Build(g)
 	if err != nil {
 		t.Fatal(err)

@@ -165,7 +165,9 @@ func (t *Task) Next() map[record.TopicPartition]int64 {
 	return next
 }
 
-// Dirty returns how many bytes the current epoch holds in memory.
+// Dirty returns how many bytes the current epoch is counted as: what it and an
+// epoch of the same size in flight hold in memory, with all that is made of
+// them on the way to broker and store.
 func (t *Task) Dirty() int {
 	n := t.outs.bytes
 	for _, s := range t.spaces {

@@ -20,9 +20,11 @@ type Config struct {
 	Partitions func(topic string) int32
 	// CommitInterval is the time between commit rounds, in milliseconds.
 	CommitInterval int64
-	// MaxEpochBytes starts a round early when the epochs of the lane hold
-	// this much, and stops processing while a round is in flight and the
-	// next epochs hold as much. Zero means 64 MiB.
+	// MaxEpochBytes bounds what the epochs of the lane take, the current
+	// ones and those in flight together, with all that is made of them on
+	// the way to broker and store: a round starts early when the current
+	// ones need so much, and processing stops while a round is in flight
+	// and the next epochs need as much. Zero means 64 MiB.
 	MaxEpochBytes int
 	// MaxBufferedBytes pauses an input that has this much waiting; it is
 	// resumed at half of it. Zero means 16 MiB.
