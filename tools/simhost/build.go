@@ -48,6 +48,9 @@ type edit struct {
 // of each: a map that is made for a log line does not change the order of
 // another one.
 //
+// Goroutines begin with a stack that most of them never outgrow: growing one
+// costs more here than natively.
+//
 // Contexts are cancelled in the order in which they were made, and not in that
 // of their addresses, which depend on what was collected before.
 var edits = []edit{
@@ -77,9 +80,9 @@ var edits = []edit{
 			"\tsimState ^= simState << 13\n\tsimState ^= simState >> 7\n\tsimState ^= simState << 17\n" +
 			"\treturn uint32(((simState >> 32) * uint64(n)) >> 32)\n" +
 			"}\n\n" +
-			"var simPC [64]uintptr\nvar simIs [64]bool\n\n" +
+			"var simPC [1024]uintptr\nvar simIs [1024]bool\n\n" +
 			"func simSystem(gp *g) bool {\n" +
-			"\ti := (gp.startpc >> 4) % 64\n" +
+			"\ti := (gp.startpc >> 16) % 1024\n" +
 			"\tif simPC[i] != gp.startpc {\n\t\tsimPC[i], simIs[i] = gp.startpc, isSystemGoroutine(gp, false)\n\t}\n" +
 			"\treturn simIs[i]\n" +
 			"}\n\n" +
@@ -108,6 +111,9 @@ var edits = []edit{
 			"\treturn forcegc.g\n}\n\n" +
 			"func (t gcTrigger) test() bool {\n", 1},
 	{"runtime/mgcsweep.go", "\tscavenger.wake()\n", "", 1},
+	{"runtime/stack.go", "var startingStackSize uint32 = fixedStack\n", "const startingStackSize uint32 = 16 << 10\n", 1},
+	{"runtime/stack.go", "\t\tstartingStackSize = fixedStack\n\t\treturn\n", "\t\treturn\n", 1},
+	{"runtime/stack.go", "\tstartingStackSize = uint32(round2(int32(avg)))\n", "", 1},
 	{"runtime/select.go", "j := cheaprandn(uint32(norder + 1))", "j := simrandn(uint32(norder + 1))", 1},
 	{"context/context.go", "\tchildren map[canceler]struct{} //", "\tchildren []canceler //", 1},
 	{"context/context.go", "\t\tdelete(p.children, child)\n",
