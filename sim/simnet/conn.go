@@ -17,12 +17,15 @@ type Conn struct {
 	in, out       *stream
 	local, remote net.Addr
 	closed        bool
+	reading       sync.Mutex // held by the one reader
 }
 
 var _ net.Conn = (*Conn)(nil)
 
 // Read implements net.Conn.
 func (c *Conn) Read(p []byte) (int, error) {
+	c.reading.Lock()
+	defer c.reading.Unlock()
 	n := c.n
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -31,7 +34,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 		if k, err, ok := c.in.take(p); ok {
 			return k, c.wrap("read", err)
 		}
-		n.wait(c.in.cond, c.in.next())
+		c.in.await()
 	}
 }
 
@@ -45,7 +48,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 		if !c.out.writeBy.IsZero() && !time.Now().Before(c.out.writeBy) {
 			return 0, c.wrap("write", os.ErrDeadlineExceeded)
 		}
-		n.wait(c.out.cond, c.out.writeBy)
+		n.wait(c.out.room, c.out.writeBy)
 		n.breathe(c.host)
 	}
 	if c.out.writeErr != nil {
@@ -124,11 +127,13 @@ func (c *Conn) deadline(r, w time.Time, read, write bool) {
 	defer c.n.mu.Unlock()
 	if read {
 		c.in.readBy = r
-		c.in.cond.Broadcast()
+		if c.in.waiting {
+			c.in.arm()
+		}
 	}
 	if write {
 		c.out.writeBy = w
-		c.out.cond.Broadcast()
+		c.out.room.Broadcast()
 	}
 }
 

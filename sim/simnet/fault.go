@@ -76,8 +76,8 @@ func (n *Network) breakConns(a, b string, both bool) int {
 		c.out.segments, c.out.bytes = nil, 0
 		if both {
 			c.out.readErr, c.in.writeErr = errReset, errReset
-			c.out.cond.Broadcast()
-			c.in.cond.Broadcast()
+			c.out.stir()
+			c.in.room.Broadcast()
 		}
 	}
 	n.cfg.Trace("reset %s %s both=%t: %d", a, b, both, k)
@@ -120,8 +120,8 @@ func (n *Network) Kill(host string, silent bool) {
 		}
 		c.out.over, c.out.broken = true, errReset
 		c.in.writeErr = errReset
-		c.out.cond.Broadcast()
-		c.in.cond.Broadcast()
+		c.out.stir()
+		c.in.room.Broadcast()
 	}
 }
 
@@ -129,6 +129,6 @@ func (n *Network) Kill(host string, silent bool) {
 func (n *Network) stir() {
 	n.dials.Broadcast()
 	for _, c := range n.conns {
-		c.in.cond.Broadcast()
+		c.in.stir()
 	}
 }

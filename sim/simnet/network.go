@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -86,7 +87,7 @@ func New(cfg Config) *Network {
 // random makes the source of the nth thing between two hosts.
 func (n *Network) random(from, to string, nth int) *rand.Rand {
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%s|%s|%d", from, to, nth)
+	_, _ = h.Write(strconv.AppendInt(append(append(append(append(make([]byte, 0, 64), from...), '|'), to...), '|'), int64(nth), 10))
 	return rand.New(rand.NewPCG(n.cfg.Seed, h.Sum64()))
 }
 

@@ -26,7 +26,7 @@ type stream struct {
 	n        *Network
 	link     link
 	rng      *rand.Rand
-	cond     *sync.Cond // readers and writers wait here
+	room     *sync.Cond // writers wait here for the window
 	segments []segment
 	bytes    int
 	last     time.Time // when the newest segment arrives
@@ -36,6 +36,11 @@ type stream struct {
 	// readErr and writeErr end either side at once.
 	readErr, writeErr error
 	readBy, writeBy   time.Time
+	// The one reader waits for its timer, which goes off when there is
+	// something for it by itself, or for wake.
+	waiting bool
+	timer   *time.Timer
+	wake    chan struct{}
 }
 
 type segment struct {
@@ -46,7 +51,9 @@ type segment struct {
 }
 
 func newStream(n *Network, from, to string, rng *rand.Rand) *stream {
-	return &stream{n: n, link: link{from, to}, rng: rng, cond: sync.NewCond(&n.mu)}
+	s := &stream{n: n, link: link{from, to}, rng: rng, room: sync.NewCond(&n.mu), timer: time.NewTimer(time.Hour), wake: make(chan struct{}, 1)}
+	s.timer.Stop()
+	return s
 }
 
 // put sends data; delay is beyond the usual one.
@@ -58,7 +65,42 @@ func (s *stream) put(data []byte, delay time.Duration, breaks bool) {
 	s.last = at
 	s.segments = append(s.segments, segment{data, at, breaks})
 	s.bytes += len(data)
-	s.cond.Broadcast()
+	if s.waiting && len(s.segments) == 1 {
+		s.arm()
+	}
+}
+
+// await lets the reader wait until it should look again. The network is
+// locked.
+func (s *stream) await() {
+	s.arm()
+	s.waiting = true
+	s.n.mu.Unlock()
+	select {
+	case <-s.timer.C:
+	case <-s.wake:
+	}
+	s.n.mu.Lock()
+	s.waiting = false
+}
+
+// arm sets the timer of the reader.
+func (s *stream) arm() {
+	if t := s.next(); t.IsZero() {
+		s.timer.Stop()
+	} else {
+		s.timer.Reset(time.Until(t))
+	}
+}
+
+// stir makes a reader that waits look again.
+func (s *stream) stir() {
+	if s.waiting {
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // due reports whether the first segment has arrived.
@@ -82,7 +124,7 @@ func (s *stream) take(p []byte) (k int, err error, ok bool) {
 			}
 			s.segments = s.segments[1:]
 		}
-		s.cond.Broadcast()
+		s.room.Broadcast()
 		if k == 0 && s.readErr != nil {
 			return 0, s.readErr, true
 		}
@@ -115,7 +157,8 @@ func (s *stream) fail(reader, writer error) {
 	if s.writeErr == nil {
 		s.writeErr = writer
 	}
-	s.cond.Broadcast()
+	s.stir()
+	s.room.Broadcast()
 }
 
 // wait waits on c, until t at the latest unless that is zero. The network is
