@@ -65,7 +65,7 @@ func (t *tap) see(wr simnet.Write) simnet.Verdict {
 		id := frameID{wr.Conn, binary.BigEndian.Uint32(wr.Data[4:])}
 		key, ok := t.pending[id]
 		delete(t.pending, id)
-		t.w.trace.add("resp conn %d %s>%s key %d corr %d len %d crc %08x", wr.Conn, wr.From, wr.To, key, id.corr, len(wr.Data), sum)
+		t.w.trace.frame("resp", &wr, key, id.corr, sum)
 		if !ok {
 			return simnet.Verdict{}
 		}
@@ -77,7 +77,7 @@ func (t *tap) see(wr simnet.Write) simnet.Verdict {
 	key := int16(binary.BigEndian.Uint16(wr.Data[4:]))
 	id := frameID{wr.Conn, binary.BigEndian.Uint32(wr.Data[8:])}
 	t.pending[id] = key
-	t.w.trace.add("req conn %d %s>%s key %d corr %d len %d crc %08x", wr.Conn, wr.From, wr.To, key, id.corr, len(wr.Data), sum)
+	t.w.trace.frame("req", &wr, key, id.corr, sum)
 	return t.spring(wr, wr.From, key, false)
 }
 

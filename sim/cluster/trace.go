@@ -3,11 +3,16 @@ package cluster
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"os"
+	"strconv"
 	"sync"
 	"time"
+
+	"github.com/weirstream/weir/sim/simnet"
 )
 
 // A trace is what happened, line by line, for the host to compare. It goes to
@@ -37,14 +42,30 @@ func newTrace() *trace {
 // what it is, in one line.
 func (t *trace) add(format string, args ...any) { t.at(t.write(format, args...)) }
 
+// frame is add for a request or a response: most lines are one.
+func (t *trace) frame(kind string, wr *simnet.Write, key int16, corr, sum uint32) {
+	t.at(t.line(func(b []byte) []byte {
+		b = strconv.AppendInt(append(append(b, kind...), " conn "...), int64(wr.Conn), 10)
+		b = append(append(append(append(b, ' '), wr.From...), '>'), wr.To...)
+		b = strconv.AppendInt(append(b, " key "...), int64(key), 10)
+		b = strconv.AppendUint(append(b, " corr "...), uint64(corr), 10)
+		b = strconv.AppendInt(append(b, " len "...), int64(len(wr.Data)), 10)
+		return hex.AppendEncode(append(b, " crc "...), binary.BigEndian.AppendUint32(nil, sum))
+	}))
+}
+
 func (t *trace) write(format string, args ...any) (n int64) {
+	return t.line(func(b []byte) []byte { return fmt.Appendf(b, format, args...) })
+}
+
+func (t *trace) line(what func([]byte) []byte) int64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.lines++
 	if t.out != nil {
-		fmt.Fprintf(t.out, "%d %d ", t.lines, time.Since(t.start).Nanoseconds())
-		fmt.Fprintf(t.out, format, args...)
-		_ = t.out.WriteByte('\n')
+		b := append(strconv.AppendInt(t.out.AvailableBuffer(), t.lines, 10), ' ')
+		b = append(strconv.AppendInt(b, time.Since(t.start).Nanoseconds(), 10), ' ')
+		_, _ = t.out.Write(append(what(b), '\n'))
 	}
 	return t.lines
 }

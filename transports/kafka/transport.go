@@ -117,7 +117,7 @@ func (t *Transport) client(opts ...kgo.Opt) (*kgo.Client, error) {
 		kgo.MetadataMinAge(250 * time.Millisecond),
 		kgo.AlwaysRetryEOF(),
 		kgo.DisableClientMetrics(),
-		kgo.MaxVersions(versions(5)),
+		kgo.MaxVersions(usual()),
 	}
 	if t.cfg.SASL != nil {
 		all = append(all, kgo.SASL(t.cfg.SASL.mechanism()))
@@ -141,6 +141,9 @@ func versions(txnOffsetCommit int16) *kversion.Versions {
 	v.SetMaxKeyVersion(kmsg.OffsetFetch.Int16(), 9)
 	return v
 }
+
+// usual are the versions of most clients, which only read them.
+var usual = sync.OnceValue(func() *kversion.Versions { return versions(5) })
 
 // patient makes a client try until the context of a request ends.
 func patient() []kgo.Opt {
