@@ -124,6 +124,14 @@ func Shared(s Store) bool {
 	return ok && shared.Shared()
 }
 
+// InHeap reports whether what a store holds in memory is in the Go heap, where
+// the runtime's memory limit covers it. A store says so with a method InHeap()
+// bool; one without it is taken to have caches of its own beside the heap.
+func InHeap(s Store) bool {
+	in, ok := s.(interface{ InHeap() bool })
+	return ok && in.InHeap()
+}
+
 // A Reader reads one open space.
 type Reader interface {
 	// Get appends the value of key to dst and returns it with true, or dst

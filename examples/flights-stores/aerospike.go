@@ -22,7 +22,7 @@ func openAerospike(c cli.StoreConfig) (store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.Logger = c.Logger
+	cfg.Logger, cfg.MemoryBytes = c.Logger, int64(c.MemoryBytes)
 	return aerospike.Open(cfg)
 }
 

@@ -134,7 +134,7 @@ func table() []setting {
 			value: func(s *Settings) pflag.Value { return duration(&s.TransactionTimeout) }},
 		{name: "memory", def: "384MiB", scope: workerOnly, doc: "Memory of the worker: caches, uncommitted writes, fetch buffers and stores together. The process takes up to 192MiB more for everything else.",
 			value: func(s *Settings) pflag.Value { return size(&s.Memory) }},
-		{name: "store-memory", def: "0", scope: workerOnly, doc: "The part of it that is for stores: their block caches and memtables; several share it evenly. 0 takes a third.",
+		{name: "store-memory", def: "0", scope: workerOnly, doc: "The part of it that is for stores: their block caches, memtables, and keys of what servers keep; several share it evenly. 0 takes a third.",
 			value: func(s *Settings) pflag.Value { return size(&s.StoreMemory) }},
 		{name: "standbys", def: "0", scope: workerOnly, doc: "Standby replicas of each task with state: that many other workers follow its changelogs, so that one of them takes it over at once. All workers of a group should have the same.",
 			value: func(s *Settings) pflag.Value { return number(&s.Standbys, 0) }},

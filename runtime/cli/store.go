@@ -23,7 +23,8 @@ type StoreConfig struct {
 	App string
 	// Dir is a directory for this store alone; it may not exist yet.
 	Dir string
-	// MemoryBytes bounds what the store may hold: caches, memtables.
+	// MemoryBytes bounds what the store may hold: caches, memtables. One that
+	// holds it in the Go heap should say so (store.InHeap).
 	MemoryBytes int
 	// Settings are the values of all settings of stores by name, defaults
 	// included; see WithStore.
@@ -92,14 +93,15 @@ func (c *placement) kinds() []string {
 	return slices.Compact(kinds)
 }
 
-// openStore opens the stores that were chosen.
-func (e *Env) openStore() (store.Store, error) {
+// openStore opens the stores that were chosen. offHeap is how much memory they
+// may take beside the Go heap.
+func (e *Env) openStore() (s store.Store, offHeap int, err error) {
 	c, err := e.chooseStores()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	stores := make(map[string]store.Store)
-	ok := false
+	ok, n := false, len(c.kinds())
 	defer func() {
 		for _, s := range stores {
 			if !ok {
@@ -108,15 +110,19 @@ func (e *Env) openStore() (store.Store, error) {
 		}
 	}()
 	open := func(kind string) error {
-		s, err := e.openKind(kind, len(c.kinds()))
-		if err == nil {
-			stores[kind] = s
+		share := e.Settings.storeMemory() / n
+		s, err := e.openKind(kind, share)
+		if err != nil {
+			return err
 		}
-		return err
+		if stores[kind] = s; !store.InHeap(s) {
+			offHeap += share
+		}
+		return nil
 	}
 	for _, kind := range c.kinds() {
 		if err := open(kind); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 	}
 	for _, t := range e.App.Tables() {
@@ -126,24 +132,26 @@ func (e *Env) openStore() (store.Store, error) {
 		}
 		c.tables[t.Name] = globalsKind
 		if stores[globalsKind] == nil {
+			n++ // in addition to what the others were given; the heap has to do with less
 			if err := open(globalsKind); err != nil {
-				return nil, err
+				return nil, 0, err
 			}
 		}
 		e.Log.Info("a global table is kept by each worker", "table", t.Name, "store", globalsKind)
 	}
 	ok = true
 	if len(stores) == 1 {
-		return stores[c.def], nil
+		return stores[c.def], offHeap, nil
 	}
-	return split.New(split.Config{Stores: stores, Default: c.def, Tables: c.tables})
+	s, err = split.New(split.Config{Stores: stores, Default: c.def, Tables: c.tables})
+	return s, offHeap, err
 }
 
-// openKind opens the store of one kind, one of n that share the memory. What
-// cannot be read any more is put aside and begun anew: changelogs have it all.
-func (e *Env) openKind(kind string, n int) (store.Store, error) {
+// openKind opens the store of one kind. What cannot be read any more is put aside
+// and begun anew: changelogs have it all.
+func (e *Env) openKind(kind string, memory int) (store.Store, error) {
 	cfg := StoreConfig{
-		App: e.App.Name(), Dir: filepath.Join(e.stateDir(), kind), MemoryBytes: e.Settings.storeMemory() / n,
+		App: e.App.Name(), Dir: filepath.Join(e.stateDir(), kind), MemoryBytes: memory,
 		Settings: e.storeSettings, Logger: e.Log,
 	}
 	s, err := e.stores[kind](cfg)

@@ -58,7 +58,7 @@ func TestTablesAreKeptWhereItIsSaid(t *testing.T) {
 			})(e)
 		}
 		e.Settings.Store = setting
-		s, err := e.openStore()
+		s, _, err := e.openStore()
 		if err != nil {
 			t.Errorf("%s: %v", setting, err)
 			continue
@@ -88,11 +88,53 @@ func TestTablesAreKeptWhereItIsSaid(t *testing.T) {
 	}
 }
 
+// TestMemoryBesideTheHeap: the Go heap is given what stores do not take beside it.
+func TestMemoryBesideTheHeap(t *testing.T) {
+	t.Parallel()
+	for setting, want := range map[string]struct {
+		offHeap int
+		shares  map[string]int
+	}{
+		"pebble":           {600, map[string]int{"pebble": 600}},
+		"memory":           {0, map[string]int{"memory": 600}},
+		"pebble,open=tape": {600, map[string]int{"pebble": 300, "tape": 300}},
+		"memory,open=tape": {300, map[string]int{"memory": 300, "tape": 300}},
+		"shared":           {300, map[string]int{"shared": 600, "pebble": 300}}, // its global table is on pebble
+		"shared,open=tape": {300 + 200, map[string]int{"shared": 300, "tape": 300, "pebble": 200}},
+	} {
+		app := weir.NewApp("app")
+		weir.NewTable[string, int](app, "open")
+		weir.NewGlobalTable(app, weir.NewTopic[string, int](app, "places"))
+		e := newEnv(app)
+		e.Settings.StateDir, e.Log = t.TempDir(), slog.New(slog.DiscardHandler)
+		e.Settings.Store, e.Settings.StoreMemory = setting, 600
+		shares := make(map[string]int)
+		for _, kind := range []string{"memory", "pebble", "shared", "tape"} {
+			WithStore(kind, func(cfg StoreConfig) (store.Store, error) {
+				shares[kind] = cfg.MemoryBytes
+				return &spy{Store: memory.New(), shared: kind == "shared", inHeap: kind == "memory" || kind == "shared"}, nil
+			})(e)
+		}
+		s, offHeap, err := e.openStore()
+		if err != nil {
+			t.Errorf("%s: %v", setting, err)
+			continue
+		}
+		if offHeap != want.offHeap || !maps.Equal(shares, want.shares) {
+			t.Errorf("%s: stores get %v, %d of it beside the heap; want %v and %d", setting, shares, offHeap, want.shares, want.offHeap)
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // A spy notes which tables are opened.
 type spy struct {
 	store.Store
 
-	shared, closed bool
+	shared, inHeap bool
+	closed         bool
 	tables         map[string]bool
 }
 
@@ -102,6 +144,8 @@ func (s *spy) Open(sp store.Space, gen store.Generation) (store.Reader, store.Po
 }
 
 func (s *spy) Shared() bool { return s.shared }
+
+func (s *spy) InHeap() bool { return s.inHeap }
 
 func (s *spy) Close() error { s.closed = true; return s.Store.Close() }
 
@@ -117,7 +161,7 @@ func TestStoresThatMakeNoSense(t *testing.T) {
 	} {
 		e := threeTables(t)
 		e.Settings.Store = setting
-		if _, err := e.openStore(); err == nil || !strings.Contains(err.Error(), says) {
+		if _, _, err := e.openStore(); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s gives %v, want %q in it", setting, err, says)
 		}
 	}
@@ -126,7 +170,7 @@ func TestStoresThatMakeNoSense(t *testing.T) {
 	first := &spy{Store: memory.New(), tables: make(map[string]bool)}
 	WithStore("memory", func(StoreConfig) (store.Store, error) { return first, nil })(e)
 	WithStore("pebble", func(StoreConfig) (store.Store, error) { return nil, errors.New("no room") })(e)
-	if _, err := e.openStore(); err == nil || !strings.Contains(err.Error(), "no room") || !first.closed {
+	if _, _, err := e.openStore(); err == nil || !strings.Contains(err.Error(), "no room") || !first.closed {
 		t.Errorf("after %v the first store is closed: %t", err, first.closed)
 	}
 }
@@ -134,12 +178,12 @@ func TestStoresThatMakeNoSense(t *testing.T) {
 func TestStateDirectoryIsForOneWorker(t *testing.T) {
 	t.Parallel()
 	e := threeTables(t)
-	s, err := e.openStore()
+	s, _, err := e.openStore()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	if _, err := e.openStore(); err == nil || !strings.Contains(err.Error(), "--state-dir") {
+	if _, _, err := e.openStore(); err == nil || !strings.Contains(err.Error(), "--state-dir") {
 		t.Errorf("a second worker on the store: %v", err)
 	}
 }
@@ -167,7 +211,7 @@ func TestDamagedStore(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(dir, "data"), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := e.openStore(); err != nil {
+		if _, _, err := e.openStore(); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := os.Stat(filepath.Join(dir+".damaged", "data")); err != nil {

@@ -58,8 +58,9 @@ func (e *Env) work(ctx context.Context) error {
 		}
 	}
 	var st store.Store
+	var offHeap int
 	err = e.whenUnlocked(ctx, func() (err error) {
-		st, err = e.openStore()
+		st, offHeap, err = e.openStore()
 		return err
 	})
 	if err != nil {
@@ -76,7 +77,7 @@ func (e *Env) work(ctx context.Context) error {
 	cfg.Topology, cfg.Transport, cfg.Store, cfg.Logger = t, tr, st, e.Log
 	m := newMonitor(e, tr, st)
 	cfg.OnRestore = m.restored
-	e.limitMemory()
+	e.limitMemory(offHeap)
 	w, err := runtime.New(cfg)
 	if err != nil {
 		return err
@@ -94,9 +95,9 @@ func (e *Env) work(ctx context.Context) error {
 
 // limitMemory holds the Go heap to the settings. Tables in memory are as large
 // as they are: with a limit below that the process would only collect garbage.
-func (e *Env) limitMemory() {
+func (e *Env) limitMemory(offHeap int) {
 	if p, err := e.chooseStores(); err == nil && !slices.Contains(p.kinds(), "memory") {
-		runtime.LimitMemory(e.Settings.Memory, e.Settings.storeMemory())
+		runtime.LimitMemory(e.Settings.Memory, offHeap)
 	}
 }
 

@@ -25,6 +25,7 @@ type Store struct {
 	stop    context.Context
 	cancel  context.CancelFunc
 	wake    chan struct{}
+	room    room
 	ops     sync.WaitGroup // calls that run
 	back    sync.WaitGroup // the collector
 
@@ -32,6 +33,7 @@ type Store struct {
 	fence   store.Fence
 	spaces  map[store.Space]*space
 	retired []txnID
+	warned  int64 // what keys took when that was said
 	closed  bool
 }
 
@@ -47,7 +49,7 @@ func open(cfg Config, h hooks) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("aerospike: connecting to %v (check the hosts, their namespace %q, user and TLS): %w", cfg.Hosts, cfg.Namespace, err)
 	}
-	s := &Store{cfg: cfg, client: client, session: randomID(), hooks: h, wake: make(chan struct{}, 1), spaces: make(map[store.Space]*space)}
+	s := &Store{cfg: cfg, client: client, session: randomID(), hooks: h, wake: make(chan struct{}, 1), room: newRoom(min(roomBytes, max(cfg.MemoryBytes/4, 1))), spaces: make(map[store.Space]*space)}
 	s.stop, s.cancel = context.WithCancel(context.Background())
 	s.back.Go(s.collect)
 	return s, nil
@@ -77,6 +79,9 @@ func fillRandom(b []byte) { _, _ = rand.Read(b) } // never fails
 // Shared reports that the spaces are those of all workers.
 func (s *Store) Shared() bool { return true }
 
+// InHeap reports that keys and calls are in the Go heap.
+func (s *Store) InHeap() bool { return true }
+
 // begin starts a call that Close waits for; ops.Done ends it.
 func (s *Store) begin() error {
 	s.mu.Lock()
@@ -94,7 +99,7 @@ func (s *Store) space(sp store.Space) *space {
 	defer s.mu.Unlock()
 	p := s.spaces[sp]
 	if p == nil {
-		p = &space{name: sp, set: setName(s.cfg.Prefix, sp.Table), scans: make(map[*scan]uint64), seen: make(map[incarnation]bool)}
+		p = &space{name: sp, set: setName(s.cfg.Prefix, sp.Table), index: newTree(), scans: make(map[*scan]uint64), seen: make(map[incarnation]bool)}
 		s.spaces[sp] = p
 	}
 	return p
@@ -136,6 +141,7 @@ func (s *Store) Open(sp store.Space, gen store.Generation) (store.Reader, store.
 		return nil, store.Position{}, fmt.Errorf("opening %s: %w", sp, err)
 	}
 	s.kick()
+	s.heed()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.reader == nil {
@@ -248,7 +254,7 @@ func (s *Store) leave(p *space) as.BatchRecordIfc {
 func (p *space) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.condition, p.index, p.more, p.free = unloaded, newTree(), nil, freeList{}
+	p.condition, p.index, p.keyBytes, p.more, p.free = unloaded, newTree(), 0, nil, freeList{}
 }
 
 // Flush implements store.Store. Aerospike decides when it writes to its

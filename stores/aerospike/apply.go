@@ -1,6 +1,7 @@
 package aerospike
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -23,9 +24,10 @@ type plan struct {
 
 // A change is what a batch does to one entry of the index.
 type change struct {
-	key       []byte
+	key       []byte // the index's own, when it has the entry
 	at        location
 	more      []uint32
+	had       bool // the index has the entry
 	gone      bool
 	tombstone uint32 // when gone
 }
@@ -82,19 +84,22 @@ func (s *Store) apply(plans []*plan) error {
 	if len(plans) == 0 {
 		return nil
 	}
-	var records []slotWrite
+	n := 0
 	for _, pl := range plans {
+		n += len(pl.part.Ops)
 		if err := s.regain(pl.space); err != nil {
 			return err
 		}
 	}
+	records := make([]slotWrite, 0, n)
 	for _, pl := range plans {
 		if err := s.plan(pl); err != nil {
 			return err
 		}
 		records = append(records, pl.writer.records...)
+		pl.writer.records = nil
 	}
-	err := s.writeSlots(records, func(r *slotWrite) { r.space.tainted[r.slot] = struct{}{} })
+	err := s.writeSlots(records, func(r *slotWrite) { r.writer.space.tainted[r.slot] = struct{}{} })
 	if err == nil {
 		err = s.commit(plans)
 	}
@@ -109,6 +114,7 @@ func (s *Store) apply(plans []*plan) error {
 		pl.space.finish(pl)
 	}
 	s.kick()
+	s.heed()
 	return nil
 }
 
@@ -123,8 +129,9 @@ func (s *Store) plan(pl *plan) error {
 	pl.next.seq++
 	pl.writer = writer{
 		store: s, space: p, id: p.own().id, layer: uint32(len(p.layers) - 1),
-		seq: pl.next.seq, take: pl.taker.take,
+		seq: pl.next.seq, take: pl.taker.take, records: make([]slotWrite, 0, len(pl.part.Ops)),
 	}
+	pl.changes = make([]change, 0, len(pl.part.Ops))
 	if err := pl.writes(); err != nil {
 		return err
 	}
@@ -157,14 +164,16 @@ func (pl *plan) writes() error {
 }
 
 func (pl *plan) write(op *store.Op) error {
-	_, old, had := pl.space.index.Get(op.Key)
-	if had {
+	key, old, had := pl.space.index.Get(op.Key)
+	if !had {
+		key = op.Key
+	} else {
 		pl.next.sum -= old.hash
 		pl.next.count--
 	}
 	if op.Value == nil {
 		if had {
-			pl.changes = append(pl.changes, change{key: op.Key, gone: true, tombstone: pl.writer.tombstone(op.Key)})
+			pl.changes = append(pl.changes, change{key: key, gone: true, tombstone: pl.writer.tombstone(op.Key)})
 		}
 		return nil
 	}
@@ -174,7 +183,7 @@ func (pl *plan) write(op *store.Op) error {
 	}
 	pl.next.sum += at.hash
 	pl.next.count++
-	pl.changes = append(pl.changes, change{key: op.Key, at: at, more: more})
+	pl.changes = append(pl.changes, change{key: key, at: at, more: more, had: had})
 	return nil
 }
 
@@ -319,8 +328,13 @@ func (p *space) finish(pl *plan) {
 		var had bool
 		if c.gone {
 			_, old, had = p.index.Delete(c.key)
+			p.keyBytes -= int64(len(c.key))
 		} else {
-			_, old, had = p.index.ReplaceOrInsert(append([]byte{}, c.key...), c.at)
+			if !c.had {
+				c.key = bytes.Clone(c.key) // out of the batch
+				p.keyBytes += int64(len(c.key))
+			}
+			_, old, had = p.index.ReplaceOrInsert(c.key, c.at)
 			p.live[own]++
 			if len(c.more) > 0 {
 				p.more[c.at] = c.more

@@ -194,7 +194,8 @@ func describe(r as.BatchRecordIfc, code types.ResultCode) string {
 }
 
 // calls is call for any number of records: it cuts them into calls of a good
-// size and makes several at once. settled is called by one goroutine at a time.
+// size and makes several at once, when there is room for them. settled is called
+// by one goroutine at a time.
 func (s *Store) calls(n int, record func(i int) (as.BatchRecordIfc, int), settled func(i int, r as.BatchRecordIfc, o outcome, doubted bool)) error {
 	var mu sync.Mutex
 	g := newGroup(max(1, s.cfg.Concurrency/4))
@@ -206,13 +207,20 @@ func (s *Store) calls(n int, record func(i int) (as.BatchRecordIfc, int), settle
 			records, size = append(records, r), size+bytes
 			from++
 		}
+		takes := min(int64(size+len(records)*callBytes), s.room.size)
+		if s.room.Acquire(s.stop, takes) != nil {
+			g.fail(store.ErrClosed)
+			break
+		}
 		if !g.run(func() error {
+			defer s.room.Release(takes)
 			return s.call(records, func(i int, o outcome, doubted bool) {
 				mu.Lock()
 				defer mu.Unlock()
 				settled(first+i, records[i], o, doubted)
 			})
 		}) {
+			s.room.Release(takes)
 			break
 		}
 	}

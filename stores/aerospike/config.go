@@ -66,6 +66,12 @@ type Config struct {
 	// not release add one. Default (0): 4.
 	MaxLayers int
 
+	// MemoryBytes is the memory that the store should do with. Calls on their
+	// way are bounded by themselves (16 MiB); the keys of open spaces take what
+	// they take, and the store warns when that is more than is left. Default
+	// (0): 128 MiB.
+	MemoryBytes int64
+
 	// GarbageTTL, when set, makes the collection of dead incarnations write
 	// short records that expire after it, instead of deleting: Community
 	// Edition forgets plain deletes when it restarts, so that garbage comes
@@ -73,7 +79,8 @@ type Config struct {
 	// Otherwise at least a second.
 	GarbageTTL time.Duration
 
-	// Logger receives retries, takeovers and what is collected. Default
+	// Logger receives retries, takeovers, keys that take too much memory, and
+	// what is collected. Default
 	// (nil): nothing is logged.
 	Logger *slog.Logger
 }
@@ -87,6 +94,7 @@ const (
 	minRecordBytes      = 64 << 10
 	maxRecordBytes      = 8 << 20
 	defaultMaxLayers    = 4
+	defaultMemoryBytes  = 128 << 20
 	maxPrefix           = 32
 	maxNamespace        = 31
 	maxTTL              = 10 * 365 * 24 * time.Hour
@@ -109,6 +117,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.RecordBytes != 0 && (c.RecordBytes < minRecordBytes || c.RecordBytes > maxRecordBytes) {
 		wrong("RecordBytes is %d: use 0 for the default or %d to %d, the servers' max-record-size", c.RecordBytes, minRecordBytes, maxRecordBytes)
 	}
+	if c.MemoryBytes < 0 {
+		wrong("MemoryBytes is %d: use 0 for the default or a positive number", c.MemoryBytes)
+	}
 	if c.GarbageTTL != 0 && (c.GarbageTTL < time.Second || c.GarbageTTL > maxTTL) {
 		wrong("GarbageTTL is %s: use 0 to delete or a second to ten years", c.GarbageTTL)
 	}
@@ -121,6 +132,7 @@ func (c Config) withDefaults() (Config, error) {
 	orDefault(&c.BatchRecords, defaultBatchRecords)
 	orDefault(&c.RecordBytes, defaultRecordBytes)
 	orDefault(&c.MaxLayers, defaultMaxLayers)
+	orDefault(&c.MemoryBytes, defaultMemoryBytes)
 	return c, errors.Join(mistakes...)
 }
 
@@ -154,7 +166,7 @@ func notInName(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
 }
 
-func orDefault[N int | time.Duration](n *N, def N) {
+func orDefault[N int | int64 | time.Duration](n *N, def N) {
 	if *n == 0 {
 		*n = def
 	}

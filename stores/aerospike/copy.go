@@ -27,6 +27,7 @@ func (s *Store) copyLayers(p *space, layers []layer, from *loaded, id incarnatio
 				to.more[loc] = more
 			}
 			to.live[0]++
+			to.keyBytes += int64(len(keys[i]))
 			now.count, now.sum = now.count+1, now.sum+loc.hash
 			return nil
 		})

@@ -38,8 +38,9 @@
 // # What it costs
 //
 // The keys of open spaces are in memory, sorted, because Aerospike has no order:
-// about 60 bytes for each entry and the bytes of its key. Values are not in
-// memory. Opening reads all keys; a release gives the memory back. On the server
+// 64 bytes for each entry and the bytes of its key. Values are not in memory.
+// Calls on their way take 16 MiB at most. Opening reads all keys; a release gives
+// the memory back. On the server
 // a space takes at most twice its largest number of entries in records, since
 // slots are used again and tombstones too.
 //

@@ -1,6 +1,7 @@
 package aerospike
 
 import (
+	"bytes"
 	"fmt"
 
 	as "github.com/aerospike/aerospike-client-go/v7"
@@ -11,6 +12,7 @@ import (
 // loaded is what a load makes of the records of a space.
 type loaded struct {
 	index    *tree
+	keyBytes int64
 	more     map[location][]uint32
 	position store.Position
 	live     []int
@@ -25,50 +27,33 @@ func newLoaded(layers int) *loaded {
 	}
 }
 
-// A found record is the newest version of a key so far.
-type found struct {
-	location
+// A loading is a load that runs. Its index has the newest version of each key
+// so far, tombstones too, and beside it there are a few bytes for each slot: a
+// space with many keys is not in memory twice.
+type loading struct {
+	*loaded
 
-	seq  uint64
-	dead bool
-	more []uint32
+	layers []layer
+	kinds  [][]byte   // of each slot in each layer, kindStale for what does not count
+	seqs   [][]uint64 // of the batch that wrote it
 }
+
+// kindStale is a slot that may be used again.
+const kindStale = 0
 
 // load reads which entries a space has: the meta bins of all slots of all its
 // layers. It fails with store.ErrCorrupt when they are not the entries that
 // the head was written for, be it because writes were lost, because deleted
 // records came back, or because something was damaged.
 func (s *Store) load(p *space, layers []layer, now state) (*loaded, error) {
-	newest := make(map[string]found)
-	var pieces map[location]uint64 // seq
-	slots := make(map[uint32]slotUse)
-	for i, l := range layers {
-		mine := i == len(layers)-1
-		err := s.readSlots(p.set, l, func(slot uint32, m meta) {
-			at := location{m.hash, slot, uint32(i)}
-			if mine {
-				slots[slot] = slotStale
-			}
-			switch {
-			case m.seq > l.seq: // of a batch that does not count
-			case m.kind == kindPiece:
-				if pieces == nil {
-					pieces = make(map[location]uint64)
-				}
-				pieces[location{0, slot, uint32(i)}] = m.seq
-			default:
-				old, ok := newest[string(m.key)]
-				if !ok || old.layer < at.layer || old.layer == at.layer && old.seq < m.seq {
-					newest[string(m.key)] = found{at, m.seq, m.kind == kindTombstone, m.more}
-				}
-			}
-		})
-		if err != nil {
+	l := loading{loaded: newLoaded(len(layers)), layers: layers}
+	for i, lay := range layers {
+		l.kinds, l.seqs = append(l.kinds, make([]byte, lay.slots)), append(l.seqs, make([]uint64, lay.slots))
+		if err := s.readSlots(p.set, lay, func(slot uint32, m meta) { l.add(uint32(i), slot, &m) }); err != nil {
 			return nil, err
 		}
 	}
-	l := newLoaded(len(layers))
-	count, sum, err := l.fill(newest, pieces, slots, len(layers)-1)
+	count, sum, err := l.settle()
 	if err != nil {
 		return nil, err
 	}
@@ -80,42 +65,72 @@ func (s *Store) load(p *space, layers []layer, now state) (*loaded, error) {
 			return nil, err
 		}
 	}
-	l.freeSlots(slots, layers[len(layers)-1].slots, len(layers) > 1)
-	return l, nil
+	l.freeSlots()
+	return l.loaded, nil
 }
 
-type slotUse byte
+// add takes the record of a slot in.
+func (l *loading) add(in, slot uint32, m *meta) {
+	if m.seq > l.layers[in].seq {
+		return // of a batch that does not count
+	}
+	l.kinds[in][slot], l.seqs[in][slot] = m.kind, m.seq
+	if m.kind == kindPiece {
+		return
+	}
+	at := location{m.hash, slot, in}
+	key, old, ok := l.index.Get(m.key)
+	switch {
+	case !ok:
+		key = bytes.Clone(m.key) // out of the answer that it came in
+	case old.layer == in && l.seqs[in][old.slot] >= m.seq:
+		l.kinds[in][slot] = kindStale
+		return
+	default:
+		l.drop(old)
+	}
+	l.index.ReplaceOrInsert(key, at)
+	if len(m.more) > 0 {
+		l.more[at] = m.more
+	}
+}
 
-const (
-	slotStale slotUse = iota
-	slotLive
-	slotTombstone
-)
+// drop notes that a version is not the newest of its key.
+func (l *loading) drop(old location) {
+	delete(l.more, old)
+	l.kinds[old.layer][old.slot] = kindStale
+}
 
-// fill makes the index and sums it up.
-func (l *loaded) fill(newest map[string]found, pieces map[location]uint64, slots map[uint32]slotUse, own int) (count, sum uint64, err error) {
-	for key, f := range newest {
-		use := slotLive
-		if f.dead {
-			use = slotTombstone
-		} else {
-			count, sum = count+1, sum+f.hash
-			l.index.ReplaceOrInsert([]byte(key), f.location)
-			l.live[f.layer]++
-			if len(f.more) > 0 {
-				l.more[f.location] = f.more
-			}
+// settle takes tombstones out of the index, finds pieces that nobody refers
+// to, and sums up what is left.
+func (l *loading) settle() (count, sum uint64, err error) {
+	var dead [][]byte
+	for key, at := range l.index.Ascend(minKey(), maxKey()) {
+		if l.kinds[at.layer][at.slot] == kindTombstone {
+			dead = append(dead, key)
+			continue
 		}
-		if int(f.layer) == own {
-			slots[f.slot] = use
-		}
-		for _, slot := range f.more {
-			if seq, ok := pieces[location{0, slot, f.layer}]; !ok || seq != f.seq {
+		count, sum = count+1, sum+at.hash
+		l.live[at.layer]++
+		l.keyBytes += int64(len(key))
+	}
+	for _, key := range dead {
+		l.index.Delete(key)
+	}
+	kept, own := make(map[uint32]bool), uint32(len(l.layers)-1)
+	for at, more := range l.more {
+		for _, slot := range more {
+			if kinds := l.kinds[at.layer]; int(slot) >= len(kinds) || kinds[slot] != kindPiece || l.seqs[at.layer][slot] != l.seqs[at.layer][at.slot] {
 				return 0, 0, fmt.Errorf("%w: a piece of a long value is missing", store.ErrCorrupt)
 			}
-			if int(f.layer) == own {
-				slots[slot] = use
+			if at.layer == own {
+				kept[slot] = true
 			}
+		}
+	}
+	for slot, kind := range l.kinds[own] {
+		if kind == kindPiece && !kept[uint32(slot)] {
+			l.kinds[own][slot] = kindStale
 		}
 	}
 	return count, sum, nil
@@ -123,19 +138,20 @@ func (l *loaded) fill(newest map[string]found, pieces map[location]uint64, slots
 
 // freeSlots sorts out what can be used again: old versions first, then the
 // tombstones that hide them.
-func (l *loaded) freeSlots(slots map[uint32]slotUse, n uint32, bases bool) {
-	l.fresh = n
-	for slot := range n {
-		if slots[slot] == slotStale {
-			l.free.add(slot, 0)
+func (l *loading) freeSlots() {
+	own := l.kinds[len(l.kinds)-1]
+	l.fresh = uint32(len(own))
+	for slot, kind := range own {
+		if kind == kindStale {
+			l.free.add(uint32(slot), 0)
 		}
 	}
-	for slot := range n {
-		if slots[slot] == slotTombstone {
-			l.free.pinned = append(l.free.pinned, slot)
+	for slot, kind := range own {
+		if kind == kindTombstone {
+			l.free.pinned = append(l.free.pinned, uint32(slot))
 		}
 	}
-	if !bases {
+	if len(l.layers) == 1 {
 		l.free.unpin(0)
 	}
 }

@@ -60,6 +60,7 @@ type space struct {
 	condition condition
 	why       error // of damaged and taken
 	index     *tree
+	keyBytes  int64                 // of the keys in it
 	layers    []layer               // the last is the present incarnation
 	more      map[location][]uint32 // further slots of long values
 	scans     map[*scan]uint64      // running scans and the epoch they see
@@ -157,7 +158,7 @@ func (p *space) adopt(l *loaded, h head, gen uint32, id incarnation) {
 	defer p.mu.Unlock()
 	p.epoch++
 	p.condition, p.why = ready, nil
-	p.index, p.more, p.position = l.index, l.more, l.position
+	p.index, p.keyBytes, p.more, p.position = l.index, l.keyBytes, l.more, l.position
 	p.layers = append(slices.Clone(h.bases), layer{id: id})
 }
 

@@ -17,13 +17,24 @@ type writer struct {
 	records []slotWrite
 }
 
-// A slotWrite is a record to be written into a slot.
+// A slotWrite is a record to be written into a slot. What it refers to is the
+// batch's; the record is made when its call is, because a client's record
+// takes many times as much.
 type slotWrite struct {
-	space *space
-	slot  uint32
-	key   *as.Key
-	meta  []byte
-	value []byte // nil for no bin
+	writer *writer
+	slot   uint32
+	meta   meta
+	value  []byte // nil for no bin
+}
+
+// record makes the client's record and says how many bytes it carries.
+func (r *slotWrite) record(p *as.BatchWritePolicy) (as.BatchRecordIfc, int) {
+	w, m := r.writer, r.meta.encode()
+	ops := append(make([]*as.Operation, 0, 2), as.PutOp(as.NewBin(metaBin, m)))
+	if r.value != nil {
+		ops = append(ops, as.PutOp(as.NewBin(valueBin, r.value)))
+	}
+	return as.NewBatchWrite(p, w.store.slotKey(w.space.set, w.id, r.slot), ops...), len(m) + len(r.value)
 }
 
 // pieceBytes is how much of a value a record takes; the rest is for the key,
@@ -53,25 +64,22 @@ func (w *writer) entry(key, value []byte) (location, []uint32, error) {
 	for len(rest) > 0 {
 		n := min(piece, len(rest))
 		m.more = append(m.more, w.take())
-		pm := meta{kind: kindPiece, seq: w.seq}
-		w.add(m.more[len(m.more)-1], &pm, rest[:n:n])
+		w.add(m.more[len(m.more)-1], meta{kind: kindPiece, seq: w.seq}, rest[:n:n])
 		rest = rest[n:]
 	}
-	w.add(slot, &m, value)
+	w.add(slot, m, value)
 	return location{m.hash, slot, w.layer}, m.more, nil
 }
 
 // tombstone adds a version that says that the entry is gone.
 func (w *writer) tombstone(key []byte) uint32 {
 	slot := w.take()
-	w.add(slot, &meta{kind: kindTombstone, seq: w.seq, key: key}, nil)
+	w.add(slot, meta{kind: kindTombstone, seq: w.seq, key: key}, nil)
 	return slot
 }
 
-func (w *writer) add(slot uint32, m *meta, value []byte) {
-	w.records = append(w.records, slotWrite{
-		w.space, slot, w.store.slotKey(w.space.set, w.id, slot), m.encode(), value,
-	})
+func (w *writer) add(slot uint32, m meta, value []byte) {
+	w.records = append(w.records, slotWrite{w, slot, m, value})
 }
 
 // writeSlots writes records in as few calls as it can. Until it is used again a slot
@@ -83,14 +91,7 @@ func (s *Store) writeSlots(records []slotWrite, doubted func(r *slotWrite)) erro
 	policy.RecordExistsAction = as.REPLACE
 	policy.Expiration = as.TTLDontExpire
 	return s.calls(len(records),
-		func(i int) (as.BatchRecordIfc, int) {
-			r := &records[i]
-			ops := []*as.Operation{as.PutOp(as.NewBin(metaBin, r.meta))}
-			if r.value != nil {
-				ops = append(ops, as.PutOp(as.NewBin(valueBin, r.value)))
-			}
-			return as.NewBatchWrite(policy, r.key, ops...), len(r.meta) + len(r.value)
-		},
+		func(i int) (as.BatchRecordIfc, int) { return records[i].record(policy) },
 		func(i int, _ as.BatchRecordIfc, _ outcome, inDoubt bool) {
 			if inDoubt {
 				doubted(&records[i])

@@ -49,6 +49,9 @@ type item struct {
 // New returns an empty store.
 func New() *Store { return &Store{spaces: make(map[store.Space]*space)} }
 
+// InHeap reports that everything is in the Go heap.
+func (s *Store) InHeap() bool { return true }
+
 func newSpace() *space { return &space{items: make(map[string]*item)} }
 
 // Open implements store.Store.

@@ -164,7 +164,11 @@ func work(ctx context.Context, o options, app *weir.App, s store.Store, done <-c
 		MemoryBytes: o.memory<<20 - int(o.storeMemory()),
 	}
 	if o.store != "memory" { // as the command of applications does
-		runtime.LimitMemory(o.memory<<20, int(o.storeMemory()))
+		offHeap := int(o.storeMemory())
+		if store.InHeap(s) {
+			offHeap = 0
+		}
+		runtime.LimitMemory(o.memory<<20, offHeap)
 	}
 	change(&cfg)
 	w, err := runtime.New(cfg)

@@ -35,8 +35,8 @@ func all() map[string]kind {
 		"pebble": {suite: "stores/pebble", plain: openPlainPebble, open: func(_ options, dir string, memory int64) (store.Store, error) {
 			return pebble.Open(pebble.Config{Dir: dir, MemoryBytes: memory})
 		}},
-		"aerospike": {suite: "stores/aerospike", open: func(o options, dir string, _ int64) (store.Store, error) {
-			return aerospike.Open(aerospike.Config{Hosts: []string{o.fake}, Namespace: "test", Prefix: filepath.Base(filepath.Dir(dir))})
+		"aerospike": {suite: "stores/aerospike", open: func(o options, dir string, memory int64) (store.Store, error) {
+			return aerospike.Open(aerospike.Config{Hosts: []string{o.fake}, Namespace: "test", Prefix: filepath.Base(filepath.Dir(dir)), MemoryBytes: memory})
 		}},
 	}
 	addRocksDB(ks)
