@@ -144,12 +144,6 @@ func (w *world) kill(n *node, f fault.Fault) {
 	w.after(f.For, n.start)
 }
 
-// compact makes the brokers compact their logs now.
-func (w *world) compact() {
-	w.h.Add(check.Event{Kind: check.Compacted})
-	w.fake.Compact()
-}
-
 // armPoint makes a node crash when it reaches a crash point, in this life or a
 // later one.
 func (w *world) armPoint(n *node, f fault.Fault) {

@@ -326,8 +326,10 @@ func (w *world) end() {
 }
 
 // drain waits until the brokers have handled all that workers sent before they
-// ended, such as the deletion of records that the checkers are about to read.
+// ended, such as the deletion of records that the checkers are about to read,
+// and compact nothing any more.
 func (w *world) drain() {
+	w.compactions.Wait()
 	eventually(w.cfg.Patience, func() bool {
 		return !slices.ContainsFunc(w.brokers(), func(b string) bool { return !w.net.Quiet(b) })
 	})

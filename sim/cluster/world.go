@@ -90,6 +90,8 @@ type world struct {
 	// asks, which must not wait for mu: who holds that asks kfake.
 	stamped sync.Map
 	only    []int // numbers of the records that are sent; nil means all
+	// compactions are those under way.
+	compactions sync.WaitGroup
 
 	mu       sync.Mutex
 	healed   bool
