@@ -13,6 +13,7 @@ import (
 	"github.com/weirstream/weir/core/store"
 	"github.com/weirstream/weir/runtime"
 	"github.com/weirstream/weir/transports/memory"
+	"github.com/weirstream/weir/transports/memory/memorytest"
 )
 
 // An applicationMutation is a wrong transport or a wrong store, with the runs
@@ -126,15 +127,16 @@ func wrongFactory(m applicationMutation, patience time.Duration) conformance.App
 	f.Patience = patience
 	f.Transport = func(conformance.TB) conformance.TransportPlace {
 		b := memory.NewBroker()
-		first := true
-		return conformance.TransportPlace{Connect: func() (runtime.Transport, error) {
+		p, first := memorytest.Place(b), true
+		p.Connect = func() (runtime.Transport, error) {
 			tr, err := memory.New(memory.Config{Broker: b})
 			if first { // the suite's own
 				first = false
 				return tr, err
 			}
 			return &faulty{Transport: tr, b: b, does: m.transport}, err
-		}}
+		}
+		return p
 	}
 	return f
 }

@@ -9,21 +9,17 @@ import (
 
 	"github.com/weirstream/weir/conformance"
 	"github.com/weirstream/weir/core/store"
-	"github.com/weirstream/weir/runtime"
 	memorystore "github.com/weirstream/weir/stores/memory"
 	"github.com/weirstream/weir/stores/pebble"
-	"github.com/weirstream/weir/transports/memory"
+	"github.com/weirstream/weir/transports/memory/memorytest"
 )
 
 // onMemory is a transport in memory with a store.
 func onMemory(name string, place func(conformance.TB) conformance.StorePlace, can ...conformance.Capability) conformance.ApplicationFactory {
 	f := conformance.ApplicationFactory{
-		Name: name,
-		Transport: func(conformance.TB) conformance.TransportPlace {
-			b := memory.NewBroker()
-			return conformance.TransportPlace{Connect: func() (runtime.Transport, error) { return memory.New(memory.Config{Broker: b}) }}
-		},
-		Store: place, Can: can,
+		Name:      name,
+		Transport: memorytest.New,
+		Store:     place, Can: can,
 	}
 	if os.Getenv("WEIR_TEST_LOG") != "" {
 		f.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))

@@ -10,6 +10,7 @@ import (
 	"github.com/weirstream/weir/core/record"
 	"github.com/weirstream/weir/runtime"
 	"github.com/weirstream/weir/transports/memory"
+	"github.com/weirstream/weir/transports/memory/memorytest"
 )
 
 // A fault changes what one call of a transport does. A nil field changes
@@ -212,46 +213,16 @@ func faultyFactory(does fault, patience time.Duration) conformance.TransportFact
 		Patience: patience,
 		New: func(conformance.TB) conformance.TransportPlace {
 			b := memory.NewBroker()
-			return conformance.TransportPlace{
-				Connect: func() (runtime.Transport, error) {
-					tr, err := memory.New(memory.Config{Broker: b})
-					return &faulty{Transport: tr, b: b, does: does}, err
-				},
-				Expel: func(_, memberID string) error { return b.Expel(memberID) },
-				Begin: func(id string) (conformance.ForeignTransaction, error) {
-					return foreignTxn{b, b.InitProducer(id)}, nil
-				},
-				LoseEnd: func(applied bool, gone func()) (mend func()) {
-					b.Fail(func(op memory.Op) error {
-						if op.Step != memory.End || op.Done != applied {
-							return nil
-						}
-						gone()
-						return context.Canceled
-					})
-					return func() { b.Fail(nil) }
-				},
+			p := memorytest.Place(b)
+			p.Connect = func() (runtime.Transport, error) {
+				tr, err := memory.New(memory.Config{Broker: b})
+				return &faulty{Transport: tr, b: b, does: does}, err
 			}
+			return p
 		},
 		Can: []conformance.Capability{conformance.Expels, conformance.ForeignTransactions, conformance.LosesAnswers, conformance.StaticMembers},
 	}
 }
-
-type foreignTxn struct {
-	b   *memory.Broker
-	pid memory.Producer
-}
-
-func (f foreignTxn) Append(_ context.Context, recs []record.Record) error {
-	_, err := f.b.AppendTxn(f.pid, recs[0].TP(), recs)
-	return err
-}
-
-func (f foreignTxn) Offsets(_ context.Context, group, memberID string, generation int32, offsets map[record.TopicPartition]runtime.Offset) error {
-	return f.b.TxnOffsets(f.pid, group, memory.Membership{Member: memberID, Generation: generation}, offsets)
-}
-
-func (f foreignTxn) End(_ context.Context, commit bool) error { return f.b.EndTxn(f.pid, commit) }
 
 // cloned copies a round, down to the records.
 func cloned(c runtime.Commit) runtime.Commit {

@@ -5,20 +5,16 @@ import (
 
 	"github.com/weirstream/weir/conformance"
 	"github.com/weirstream/weir/core/store"
-	"github.com/weirstream/weir/runtime"
 	"github.com/weirstream/weir/stores/aerospike/asfake"
-	"github.com/weirstream/weir/transports/memory"
+	"github.com/weirstream/weir/transports/memory/memorytest"
 )
 
 // TestApplication runs the applications of the suite with the fake server.
 func TestApplication(t *testing.T) {
 	t.Parallel()
 	conformance.Application(t, conformance.ApplicationFactory{
-		Name: "memory and the fake aerospike",
-		Transport: func(conformance.TB) conformance.TransportPlace {
-			b := memory.NewBroker()
-			return conformance.TransportPlace{Connect: func() (runtime.Transport, error) { return memory.New(memory.Config{Broker: b}) }}
-		},
+		Name:      "memory and the fake aerospike",
+		Transport: memorytest.New,
 		Store: func(tb conformance.TB) conformance.StorePlace {
 			cfg := config(startFake(tb, asfake.Options{}).Addr())
 			return conformance.StorePlace{Open: func() (store.Store, error) { return Open(cfg) }}

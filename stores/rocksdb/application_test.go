@@ -6,19 +6,15 @@ import (
 
 	"github.com/weirstream/weir/conformance"
 	"github.com/weirstream/weir/core/store"
-	"github.com/weirstream/weir/runtime"
-	"github.com/weirstream/weir/transports/memory"
+	"github.com/weirstream/weir/transports/memory/memorytest"
 )
 
 // TestApplication runs the applications of the suite with RocksDB.
 func TestApplication(t *testing.T) {
 	t.Parallel()
 	conformance.Application(t, conformance.ApplicationFactory{
-		Name: "memory and rocksdb",
-		Transport: func(conformance.TB) conformance.TransportPlace {
-			b := memory.NewBroker()
-			return conformance.TransportPlace{Connect: func() (runtime.Transport, error) { return memory.New(memory.Config{Broker: b}) }}
-		},
+		Name:      "memory and rocksdb",
+		Transport: memorytest.New,
 		Store: func(tb conformance.TB) conformance.StorePlace {
 			dir := filepath.Join(tb.TempDir(), "store")
 			return conformance.StorePlace{Open: func() (store.Store, error) { return openSmall(dir) }}

@@ -419,3 +419,11 @@ func TestAppendCopies(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 }
+
+func connect(t *testing.T, b *Broker) *Transport {
+	t.Helper()
+	tr, err := New(Config{Broker: b})
+	must(t, err)
+	t.Cleanup(func() { must(t, tr.Close()) })
+	return tr
+}
