@@ -183,7 +183,6 @@ func (n *node) crash(power, silent bool, why string) bool {
 	}
 	p.dead = true
 	n.cur = nil
-	w.crashed = append(w.crashed, p.host)
 	w.mu.Unlock()
 	w.net.Kill(p.host, silent)
 	if power {

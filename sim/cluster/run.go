@@ -10,9 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/weirstream/weir/runtime"
 	"github.com/weirstream/weir/sim/check"
@@ -185,60 +183,6 @@ func (w *world) stuck() string {
 		}
 	}
 	return "left over: " + strings.Join(s, "; ")
-}
-
-// expel works round kfake, until ended: a new member has no session there before
-// its JoinGroup is answered, and when its life has crashed by then it stays in
-// the group for good, and keeps what it is assigned. Kafka removes it when the
-// session ends that begins with the rebalance.
-func (w *world) expel(ended <-chan struct{}) {
-	since := make(map[string]time.Time) // by member ID
-	look := time.NewTicker(session)
-	defer look.Stop()
-	for {
-		select {
-		case <-ended:
-			return
-		case <-look.C:
-		}
-		g := w.fake.GroupInfo(w.top.App)
-		if g == nil {
-			continue
-		}
-		for _, m := range g.Members {
-			if !w.dead(m.ClientID) {
-				continue
-			}
-			if _, ok := since[m.MemberID]; !ok {
-				since[m.MemberID] = time.Now()
-			}
-			if time.Since(since[m.MemberID]) > session+rebalance {
-				w.trace.add("expel %s", m.ClientID)
-				w.leave(m)
-			}
-		}
-	}
-}
-
-// leave takes a member out of the group.
-func (w *world) leave(m kfake.GroupMember) {
-	req := kmsg.NewPtrLeaveGroupRequest()
-	req.Group = w.top.App
-	req.MemberID = m.MemberID // up to version 2
-	req.Members = append(req.Members, kmsg.LeaveGroupRequestMember{MemberID: m.MemberID, InstanceID: m.InstanceID})
-	ctx, cancel := context.WithTimeout(context.Background(), reqTimeout)
-	defer cancel()
-	// A refusal is met again at the next look.
-	if _, err := req.RequestWith(ctx, w.producer); err != nil {
-		w.trace.add("expel: %v", err)
-	}
-}
-
-// dead reports whether a host was a life that crashed.
-func (w *world) dead(host string) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return slices.Contains(w.crashed, host)
 }
 
 // restPatience is how long restores and rebalances may go on when all input is

@@ -23,12 +23,13 @@ import (
 // Timeouts of the simulated workers: shorter than in production, so that more
 // happens in a run.
 const (
-	// A rebalance is shorter than a session: kfake miscounts who has joined
-	// when a member's session ends while it waits in SyncGroup, and then
-	// waits for members that do not exist.
+	// A rebalance is shorter than what is left of a session after a
+	// heartbeat: in kfake, unlike in Kafka, sessions end while members wait
+	// in JoinGroup, which is then never answered, and in SyncGroup, which
+	// makes it miscount who has joined. See TestKfakeGroups.
 	session       = 8 * time.Second
 	heartbeat     = 2 * time.Second
-	rebalance     = 6 * time.Second
+	rebalance     = 5 * time.Second
 	commitTimeout = 8 * time.Second
 	txnTimeout    = 8 * time.Second
 	reqTimeout    = 5 * time.Second
@@ -89,7 +90,10 @@ type world struct {
 	// stamped are the IDs of topics for stampOnAppend. kfake's own goroutine
 	// asks, which must not wait for mu: who holds that asks kfake.
 	stamped sync.Map
-	only    []int // numbers of the records that are sent; nil means all
+	// heard is when each member of the group last said something, by its ID.
+	// Under no lock of ours either.
+	heard sync.Map
+	only  []int // numbers of the records that are sent; nil means all
 	// compactions are those under way.
 	compactions sync.WaitGroup
 
@@ -98,7 +102,6 @@ type world struct {
 	injected map[fault.Kind]int
 	points   map[string]int
 	undo     []func() // what faults left behind
-	crashed  []string // hosts of lives
 	sent     int
 
 	inspect *inspector
@@ -165,6 +168,7 @@ func (w *world) startBrokers() error {
 		w.stampOnAppend(r)
 		return nil, nil, false
 	})
+	w.watchMembers()
 	for _, name := range sortedKeys(w.top.Topics) {
 		if w.top.Topics[name].Kind != topology.External {
 			continue
