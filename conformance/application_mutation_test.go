@@ -28,7 +28,7 @@ func applicationMutations() map[string]applicationMutation {
 	return map[string]applicationMutation{
 		"position ahead of data": {store: mutation{
 			apply: func(s *mutant, b *store.Batch) error {
-				s.before, s.held = s.Snapshot(), rewrite(b, func(from store.Part, to *store.Part) { to.Position = from.Position })
+				s.before, s.held = s.Snapshot(), conformance.PartsOf(b, func(from store.Part, to *store.Part) { to.Position = from.Position })
 				return s.write(b)
 			},
 			close: func(s *mutant) error {
@@ -49,10 +49,10 @@ func applicationMutations() map[string]applicationMutation {
 		}, by: []string{"count/exactly-once/crash", "flights/exactly-once/crash"}},
 
 		"an entry is lost in the store": {store: mutation{apply: func(s *mutant, b *store.Batch) error {
-			return s.write(rewrite(b, func(from store.Part, to *store.Part) {
+			return s.write(conformance.PartsOf(b, func(from store.Part, to *store.Part) {
 				to.Position = from.Position
 				first := true
-				copyOps(from, to, func(store.Op) bool { was := first; first = false; return !was })
+				conformance.AddOps(from, to, func(store.Op) bool { was := first; first = false; return !was })
 			}))
 		}}, by: []string{"count/exactly-once/crash", "count/at-least-once/crash", "flights/exactly-once/crash", "flights/at-least-once/crash"}},
 

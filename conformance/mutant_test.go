@@ -2,7 +2,6 @@ package conformance_test
 
 import (
 	"errors"
-	"iter"
 	"sync"
 
 	"github.com/weirstream/weir/conformance"
@@ -13,11 +12,8 @@ import (
 // A mutation changes what one call of a store does. A nil field changes
 // nothing.
 type mutation struct {
-	open   func(s *mutant, sp store.Space, gen store.Generation) (store.Reader, store.Position, error)
-	apply  func(s *mutant, b *store.Batch) error
-	drop   func(s *mutant, sp store.Space, gen store.Generation) error
-	close  func(s *mutant) error
-	reader func(s *mutant, r store.Reader) store.Reader
+	apply func(s *mutant, b *store.Batch) error
+	close func(s *mutant) error
 }
 
 // A mutant is a store in memory on a disk that keeps every write at once,
@@ -25,32 +21,10 @@ type mutation struct {
 type mutant struct {
 	*memory.Store
 
-	disk *memoryDisk
-	does mutation
-
-	mu     sync.Mutex
-	newest map[store.Space]store.Generation
+	disk   *memoryDisk
+	does   mutation
 	held   *store.Batch
 	before *memory.Store // the last batch
-}
-
-func (s *mutant) Open(sp store.Space, gen store.Generation) (store.Reader, store.Position, error) {
-	open := (*mutant).openInner
-	if s.does.open != nil {
-		open = s.does.open
-	}
-	r, pos, err := open(s, sp, gen)
-	if err == nil && s.does.reader != nil {
-		r = s.does.reader(s, r)
-	}
-	return r, pos, err
-}
-
-func (s *mutant) openInner(sp store.Space, gen store.Generation) (store.Reader, store.Position, error) {
-	s.mu.Lock()
-	s.newest[sp] = max(s.newest[sp], gen)
-	s.mu.Unlock()
-	return s.Store.Open(sp, gen)
 }
 
 func (s *mutant) Apply(b *store.Batch) error {
@@ -67,9 +41,6 @@ func (s *mutant) write(b *store.Batch) error {
 }
 
 func (s *mutant) Drop(sp store.Space, gen store.Generation) error {
-	if s.does.drop != nil {
-		return s.does.drop(s, sp, gen)
-	}
 	s.disk.writing()
 	return s.Store.Drop(sp, gen)
 }
@@ -121,7 +92,7 @@ func (d *memoryDisk) place() conformance.StorePlace {
 			if d.open != nil {
 				return nil, errors.New("open already")
 			}
-			d.open = &mutant{Store: d.kept.Snapshot(), disk: d, does: d.does, newest: make(map[store.Space]store.Generation)}
+			d.open = &mutant{Store: d.kept.Snapshot(), disk: d, does: d.does}
 			return d.open, nil
 		},
 		OnWrite: func(before func()) {
@@ -150,47 +121,4 @@ func factory(does mutation) conformance.StoreFactory {
 		},
 		Can: []conformance.Capability{conformance.Reopens, conformance.SurvivesPowerLoss},
 	}
-}
-
-// rewrite returns a batch in which change made each part anew.
-func rewrite(b *store.Batch, change func(from store.Part, to *store.Part)) *store.Batch {
-	var out store.Batch
-	for _, p := range b.Parts() {
-		change(p, out.Part(p.Space, p.Generation))
-	}
-	return &out
-}
-
-func copyOps(from store.Part, to *store.Part, keep func(op store.Op) bool) {
-	for _, op := range from.Ops {
-		switch {
-		case !keep(op):
-		case op.Value == nil:
-			to.Delete(op.Key)
-		default:
-			to.Put(op.Key, op.Value)
-		}
-	}
-}
-
-// A scanner replaces what a reader scans or gets.
-type scanner struct {
-	store.Reader
-
-	scan func(r store.Reader, from, to []byte) iter.Seq2[store.Entry, error]
-	get  func(r store.Reader, key, dst []byte) ([]byte, bool, error)
-}
-
-func (s scanner) Scan(from, to []byte) iter.Seq2[store.Entry, error] {
-	if s.scan == nil {
-		return s.Reader.Scan(from, to)
-	}
-	return s.scan(s.Reader, from, to)
-}
-
-func (s scanner) Get(key, dst []byte) ([]byte, bool, error) {
-	if s.get == nil {
-		return s.Reader.Get(key, dst)
-	}
-	return s.get(s.Reader, key, dst)
 }

@@ -26,7 +26,7 @@ func StoreFaults(t *testing.T, f StoreFactory) {
 	for _, fault := range storeFaults() {
 		t.Run(fault.name, func(t *testing.T) {
 			t.Parallel()
-			fault.mustBeFound(t, f)
+			fault.mustBeFound(t, f, 1)
 		})
 	}
 }
@@ -34,8 +34,8 @@ func StoreFaults(t *testing.T, f StoreFactory) {
 // A storeFault is a planted bug. Fields that are nil change nothing.
 type storeFault struct {
 	name string
-	// by are checks that find it, the first one whose needs are declared
-	// being enough.
+	// by are checks that find it, each by itself: over an adapter the first
+	// one whose needs are declared is enough, the suite's own tests run all.
 	by     []string
 	open   func(s *faultyStore, sp store.Space, gen store.Generation) (store.Reader, store.Position, error)
 	apply  func(s *faultyStore, b *store.Batch) error
@@ -45,9 +45,11 @@ type storeFault struct {
 	loader func(s *faultyStore, sp store.Space, gen store.Generation, l store.Loader) store.Loader
 }
 
-func (d *storeFault) mustBeFound(t *testing.T, f StoreFactory) {
+// mustBeFound runs checks that are for the bug, as many as are enough.
+func (d *storeFault) mustBeFound(t *testing.T, f StoreFactory, enough int) {
 	t.Helper()
 	f = d.plant(f)
+	found := 0
 	for _, c := range StoreChecks() {
 		if !slices.Contains(d.by, c.Name) || slices.ContainsFunc(c.Needs, func(n Capability) bool { return !f.Has(n) }) {
 			continue
@@ -57,10 +59,16 @@ func (d *storeFault) mustBeFound(t *testing.T, f StoreFactory) {
 			continue
 		}
 		if !r.Failed() {
-			t.Fatalf("%s does not find it", c.Name)
+			t.Errorf("%s does not find it", c.Name)
+			return
 		}
 		m := r.Messages()
 		t.Logf("%s: %.300s", c.Name, m[len(m)-1])
+		if found++; found == enough {
+			return
+		}
+	}
+	if found > 0 {
 		return
 	}
 	t.Skipf("%s lacks what the checks that find it need: %q", f.Name, d.by)

@@ -14,20 +14,20 @@ func storeFaults() []*storeFault {
 
 func writeFaults() []*storeFault {
 	return []*storeFault{
-		{name: "batch without position", by: []string{"write/position"}, apply: func(s *faultyStore, b *store.Batch) error {
+		{name: "batch without position", by: []string{"write/position", "crash/power-loss", "random/model"}, apply: func(s *faultyStore, b *store.Batch) error {
 			return s.Store.Apply(partsOf(b, func(from store.Part, to *store.Part) { addOps(from, to, anyOp) }))
 		}},
 		{name: "failed write swallowed", by: []string{"crash/full-disk"}, apply: func(s *faultyStore, b *store.Batch) error {
 			_ = s.Store.Apply(b)
 			return nil
 		}},
-		{name: "lost tombstone", by: []string{"write/order-in-part"}, apply: func(s *faultyStore, b *store.Batch) error {
+		{name: "lost tombstone", by: []string{"write/order-in-part", "read/get", "random/model"}, apply: func(s *faultyStore, b *store.Batch) error {
 			return s.Store.Apply(partsOf(b, func(from store.Part, to *store.Part) {
 				to.Position = from.Position
 				addOps(from, to, func(op store.Op) bool { return op.Value != nil })
 			}))
 		}},
-		{name: "empty value as delete", by: []string{"read/get"}, apply: func(s *faultyStore, b *store.Batch) error {
+		{name: "empty value as delete", by: []string{"read/get", "read/get-large"}, apply: func(s *faultyStore, b *store.Batch) error {
 			return s.Store.Apply(partsOf(b, func(from store.Part, to *store.Part) {
 				to.Position = from.Position
 				for _, op := range from.Ops {
@@ -39,7 +39,7 @@ func writeFaults() []*storeFault {
 				}
 			}))
 		}},
-		{name: "zombie write accepted", by: []string{"owner/fencing"}, apply: func(s *faultyStore, b *store.Batch) error {
+		{name: "zombie write accepted", by: []string{"owner/fencing", "owner/fenced-batch-is-atomic", "random/model"}, apply: func(s *faultyStore, b *store.Batch) error {
 			return s.Store.Apply(partsOf(b, func(from store.Part, to *store.Part) {
 				to.Generation, to.Position = s.newestOf(from.Space, from.Generation), from.Position
 				addOps(from, to, anyOp)
@@ -52,7 +52,7 @@ func writeFaults() []*storeFault {
 			}
 			return s.Store.Apply(b)
 		}},
-		{name: "spaces of a batch apart", by: []string{"owner/fenced-batch-is-atomic"}, apply: func(s *faultyStore, b *store.Batch) error {
+		{name: "spaces of a batch apart", by: []string{"owner/fenced-batch-is-atomic", "write/not-open", "crash/power-loss"}, apply: func(s *faultyStore, b *store.Batch) error {
 			for _, p := range b.Parts() {
 				var one store.Batch
 				to := one.Part(p.Space, p.Generation)
@@ -71,7 +71,7 @@ func writeFaults() []*storeFault {
 			}
 			return r, pos, err
 		}},
-		{name: "drop keeps the position", by: []string{"write/drop"}, drop: func(s *faultyStore, sp store.Space, gen store.Generation) error {
+		{name: "drop keeps the position", by: []string{"write/drop", "random/model"}, drop: func(s *faultyStore, sp store.Space, gen store.Generation) error {
 			_, pos, err := s.Store.Open(sp, gen)
 			if err != nil {
 				return err
@@ -83,7 +83,7 @@ func writeFaults() []*storeFault {
 			b.Part(sp, gen).Position = pos
 			return s.Store.Apply(&b)
 		}},
-		{name: "use after close", by: []string{"life/close"}, close: func(*faultyStore) error { return nil }},
+		{name: "use after close", by: []string{"life/close", "life/reopen"}, close: func(*faultyStore) error { return nil }},
 	}
 }
 
@@ -92,15 +92,15 @@ func readFaults() []*storeFault {
 		return func(r store.Reader) store.Reader { return faultyReader{Reader: r, scan: scan} }
 	}
 	return []*storeFault{
-		{name: "wrong order of 0x00 and 0xff", by: []string{"read/scan-order"}, reader: scanning(scanSigned)},
+		{name: "wrong order of 0x00 and 0xff", by: []string{"read/scan-order", "read/scan-ranges", "random/model"}, reader: scanning(scanSigned)},
 		{name: "scan sees later writes", by: []string{"read/scan-moment"}, reader: scanning(scanLive)},
-		{name: "upper bound included", by: []string{"read/scan-ranges"}, reader: scanning(func(r store.Reader, from, to []byte) iter.Seq2[store.Entry, error] {
+		{name: "upper bound included", by: []string{"read/scan-ranges", "random/model"}, reader: scanning(func(r store.Reader, from, to []byte) iter.Seq2[store.Entry, error] {
 			if to != nil {
 				to = append(bytes.Clone(to), 0)
 			}
 			return r.Scan(from, to)
 		})},
-		{name: "Get replaces dst", by: []string{"read/get"}, reader: func(r store.Reader) store.Reader {
+		{name: "Get replaces dst", by: []string{"read/get", "read/get-owns"}, reader: func(r store.Reader) store.Reader {
 			return faultyReader{Reader: r, get: func(r store.Reader, key, dst []byte) ([]byte, bool, error) {
 				v, found, err := r.Get(key, nil)
 				if !found {

@@ -101,6 +101,15 @@ func TestConformance(t *testing.T) {
 	conformance.Store(t, fakeFactory())
 }
 
+// TestPlantedFaults shows what the suite finds; what this store's own tests find is in
+// TestMutationsAreCaught.
+func TestPlantedFaults(t *testing.T) {
+	t.Parallel()
+	f := fakeFactory()
+	f.Can, f.OpenDir = []conformance.Capability{conformance.Reopens, conformance.Shared}, nil
+	conformance.StoreFaults(t, f)
+}
+
 // TestConformanceOnServer runs the suite against a real server.
 func TestConformanceOnServer(t *testing.T) {
 	hosts := os.Getenv("AEROSPIKE_HOSTS")
