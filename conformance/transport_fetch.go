@@ -6,7 +6,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/weirstream/weir/core/record"
 	"github.com/weirstream/weir/runtime"
 )
 
@@ -18,6 +20,7 @@ func fetchChecks() []TransportCheck {
 		transportCheck("fetch/set-ends-a-pause", checkSetEndsPause),
 		transportCheck("fetch/pause-loses-nothing", checkPauseLosesNothing),
 		transportCheck("fetch/limit", checkFetchLimit),
+		transportCheck("fetch/whole", checkFetchWhole),
 		transportCheck("fetch/out-of-range", checkFetchOutOfRange),
 		transportCheck("fetch/waits", checkFetchWaits),
 		transportCheck("fetch/context-ends", checkFetchContextEnds),
@@ -243,6 +246,40 @@ func checkFetchOutOfRange(s *wire) {
 	if got := s.read(f, places{a: 12}); !slices.Equal(got[a].keys, []string{"k", "l"}) {
 		s.Fatalf("read %v", got)
 	}
+}
+
+// checkFetchWhole: a batch says as of when it was all there was, if and only if
+// nothing more is to be read behind it. What an open transaction has there is
+// not to be read.
+func checkFetchWhole(s *wire) {
+	began := time.Now()
+	a, b := s.tp("in", 0), s.tp("in", 1)
+	p := s.producer("")
+	s.send(p, s.words("in", 0, "a b c d e"), s.words("in", 1, "x"))
+	read := func(at tp, end int64) {
+		f := s.fetcher(places{at: 0})
+		for next := int64(0); next < end; {
+			s.ok(s.ctx.Err())
+			for _, batch := range f.Poll(s.ctx, 2) {
+				s.ok(batch.Err)
+				next = batch.Next
+				switch whole := batch.Whole; {
+				case whole.IsZero() != (next < end):
+					s.Fatalf("%v at %d of %d: whole at %v", at, next, end, whole)
+				case !whole.IsZero() && (whole.Before(began) || whole.After(time.Now())):
+					s.Fatalf("%v was whole at %v, which is not between %v and now", at, whole, began)
+				}
+			}
+		}
+	}
+	read(a, s.end(a))
+	s.commit(s.producer("open"), runtime.Committed, runtime.Commit{
+		Records: [][]record.Record{s.words("in", 1, "y")},
+		Claim: func() error {
+			read(b, 1)
+			return nil
+		},
+	})
 }
 
 func checkFetchWaits(s *wire) {

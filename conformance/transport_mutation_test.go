@@ -156,6 +156,14 @@ func readingFaults() map[string]transportMutation {
 			return batches
 		}}, []string{"log/end-offsets", "fetch/limit"}},
 
+		"a reader that lags is said to have it all": {fault{poll: func(f *faultyFetcher, ctx context.Context, limit int) []runtime.Batch {
+			batches := f.Fetcher.Poll(ctx, limit)
+			for i := range batches {
+				batches[i].Whole = time.Now()
+			}
+			return batches
+		}}, []string{"fetch/whole"}},
+
 		"next stops before markers": {fault{poll: func(f *faultyFetcher, ctx context.Context, limit int) []runtime.Batch {
 			var kept []runtime.Batch
 			for _, b := range f.Fetcher.Poll(ctx, limit) {

@@ -167,7 +167,7 @@ func (rs *restorer) add(ctx context.Context, f Fetcher, b *Batch) error {
 	if r.load != nil {
 		return r.Load(r.load, b.Records, b.Next)
 	}
-	r.Add(rs.batch.Part(r.plan.Space, rs.gen), b.Records, b.Next, r.plan.Now)
+	r.Add(rs.batch.Part(r.plan.Space, rs.gen), b.Records, b.Next, 0)
 	for i := range b.Records {
 		rs.bytes += len(b.Records[i].Key) + len(b.Records[i].Value)
 	}
@@ -239,7 +239,7 @@ func (rs *restorer) apply(f Fetcher) error {
 // complete makes a load visible.
 func (rs *restorer) complete(r *restoring) error {
 	Crash(rs.s.cfg, "restore.apply")
-	err := r.load.Commit(r.Position(r.plan.Now))
+	err := r.load.Commit(r.Position())
 	Crash(rs.s.cfg, "restore.applied")
 	return err
 }

@@ -160,7 +160,11 @@ func (b *standbys) fetched(ctx context.Context, f *Batch) {
 	case f.Err != nil:
 		b.step(ctx, standby.FetchFailed{TP: f.TP, Session: session, Err: f.Err})
 	default:
-		b.step(ctx, standby.Fetched{TP: f.TP, Session: session, Records: f.Records, Next: f.Next, Now: nowMillis()})
+		ev := standby.Fetched{TP: f.TP, Session: session, Records: f.Records, Next: f.Next}
+		if !f.Whole.IsZero() {
+			ev.Whole = f.Whole.UnixMilli()
+		}
+		b.step(ctx, ev)
 	}
 }
 

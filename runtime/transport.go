@@ -217,6 +217,10 @@ type Batch struct {
 	// records included: a reader that has Next has seen all below it. Poll
 	// gives a batch without records when only Next moves.
 	Next int64
+	// Whole is a time at which readers of committed records found nothing at
+	// Next or beyond: when the question was asked that the broker answered up
+	// to its last stable offset. Zero when there was more to read.
+	Whole time.Time
 	// HighWatermark is the end of the partition as last seen.
 	HighWatermark int64
 	Err           error

@@ -182,7 +182,7 @@ func (j *restoreJob) read(r *restoring) error {
 		rs = f(rs)
 	}
 	j.batch.Reset()
-	r.Add(j.batch.Part(r.plan.Space, j.e.Generation), rs, next, r.plan.Now)
+	r.Add(j.batch.Part(r.plan.Space, j.e.Generation), rs, next, 0)
 	s.stats.Restored += len(rs)
 	return j.p.w.disk.Apply(&j.batch)
 }

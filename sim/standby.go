@@ -139,7 +139,11 @@ func (b *standbys) read(r *reading) {
 		return
 	}
 	r.next = next
-	b.step(standby.Fetched{TP: r.tp, Session: r.session, Records: rs, Next: next, Now: s.millis()})
+	ev := standby.Fetched{TP: r.tp, Session: r.session, Records: rs, Next: next}
+	if next >= s.broker.partition(r.tp).stable() {
+		ev.Whole = s.millis()
+	}
+	b.step(ev)
 	b.step(standby.Polled{})
 }
 

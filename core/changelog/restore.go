@@ -82,10 +82,24 @@ type Restore struct {
 	plan    Plan
 	next    int64
 	records int64
+	whole   int64 // when the space last held all that was committed
 }
 
 // NewRestore begins one. A log with nothing to read is Done at once.
-func NewRestore(p Plan) *Restore { return &Restore{plan: p, next: p.From} }
+func NewRestore(p Plan) *Restore {
+	r := &Restore{plan: p, next: p.From, whole: p.Since}
+	r.advance(p.From, 0)
+	return r
+}
+
+// advance notes what was read. What was complete when the plan was made is
+// complete as of then.
+func (r *Restore) advance(next, whole int64) {
+	r.next, r.whole = max(r.next, next), max(r.whole, whole)
+	if r.Done() {
+		r.whole = max(r.whole, r.plan.Now)
+	}
+}
 
 // Done reports whether the space is complete. It compares offsets, never
 // counts records: control records, aborted transactions and compacted gaps
@@ -102,9 +116,11 @@ func (r *Restore) Records() int64 { return r.records }
 func (r *Restore) Remaining() int64 { return max(r.plan.To-r.next, 0) }
 
 // Add puts committed records and the position after them into a batch. next
-// is the offset after them, control records included. Records before the
-// restore's position are dropped: a fetch may begin early.
-func (r *Restore) Add(p *store.Part, rs []record.Record, next, now int64) {
+// is the offset after them, control records included. whole is a time at which
+// the log had nothing committed to read at next or beyond, in Unix milliseconds,
+// or zero when none is known. Records before the restore's position are dropped:
+// a fetch may begin early.
+func (r *Restore) Add(p *store.Part, rs []record.Record, next, whole int64) {
 	for i := range rs {
 		rec := &rs[i]
 		if rec.Offset < r.next {
@@ -117,8 +133,8 @@ func (r *Restore) Add(p *store.Part, rs []record.Record, next, now int64) {
 		}
 		r.records++
 	}
-	r.next = max(r.next, next)
-	p.Position = r.Position(now)
+	r.advance(next, whole)
+	p.Position = r.Position()
 }
 
 // Load is Add for a space that is filled in bulk, whose position is given to
@@ -134,16 +150,12 @@ func (r *Restore) Load(l store.Loader, rs []record.Record, next int64) error {
 		}
 		r.records++
 	}
-	r.next = max(r.next, next)
+	r.advance(next, 0)
 	return nil
 }
 
-// Position is what the space holds after what was added. A space that is
-// complete was so at now; one that is not says since when it has not been: a
-// crash must not make it look newer than it is.
-func (r *Restore) Position(now int64) store.Position {
-	if !r.Done() {
-		now = r.plan.Since
-	}
-	return store.Position{Log: r.plan.ID, Changelog: r.next, StreamTime: record.NoTime, At: now, Exists: true}
+// Position is what the space holds after what was added, and since when it has
+// not been complete: a crash must not make it look newer than it is.
+func (r *Restore) Position() store.Position {
+	return store.Position{Log: r.plan.ID, Changelog: r.next, StreamTime: record.NoTime, At: r.whole, Exists: true}
 }

@@ -174,7 +174,7 @@ func restore(t *rapid.T, s *space, log []*record.Record) bool {
 			}
 		}
 		var b store.Batch
-		r.Add(b.Part(store.Space{Table: "t"}, 1), rs, at, 7)
+		r.Add(b.Part(store.Space{Table: "t"}, 1), rs, at, 0)
 		s.apply(&b)
 		if r.Remaining() >= before {
 			t.Fatalf("no progress at %d", r.Next())
@@ -193,10 +193,10 @@ func restore(t *rapid.T, s *space, log []*record.Record) bool {
 // offsets.
 func TestRestorePosition(t *testing.T) {
 	t.Parallel()
-	r := changelog.NewRestore(changelog.Plan{ID: store.LogID{7}, From: 4, To: 9, Since: 33})
+	r := changelog.NewRestore(changelog.Plan{ID: store.LogID{7}, From: 4, To: 9, Since: 33, Now: 78})
 	var b store.Batch
 	part := b.Part(store.Space{Table: "t"}, 1)
-	r.Add(part, []record.Record{{Offset: 3, Key: []byte("old")}, {Offset: 5, Key: []byte("k"), Value: []byte("v")}}, 8, 77)
+	r.Add(part, []record.Record{{Offset: 3, Key: []byte("old")}, {Offset: 5, Key: []byte("k"), Value: []byte("v")}}, 8, 0)
 	want := store.Position{Log: store.LogID{7}, Changelog: 8, StreamTime: record.NoTime, At: 33, Exists: true}
 	if part.Position.Log != want.Log || part.Position.Changelog != want.Changelog || part.Position.StreamTime != want.StreamTime || part.Position.At != want.At || !part.Position.Exists {
 		t.Errorf("position %+v, want %+v", part.Position, want)
@@ -208,9 +208,18 @@ func TestRestorePosition(t *testing.T) {
 		t.Errorf("done %t, %d remaining at %d; want 1 at 8: the end is an offset", r.Done(), r.Remaining(), r.Next())
 	}
 	// A marker takes the last offset; nothing is seen of it.
-	r.Add(part, nil, 9, 78)
+	r.Add(part, nil, 9, 0)
 	if !r.Done() || part.Position.At != 78 {
 		t.Errorf("done %t, complete at %d; want it done and complete at 78", r.Done(), part.Position.At)
+	}
+	// A standby follows the log beyond that. It is complete when it has met
+	// the log's end, and not while it lags.
+	r.Add(part, nil, 12, 0)
+	if part.Position.Changelog != 12 || part.Position.At != 78 {
+		t.Errorf("at %d complete at %d; want 12, complete at 78", part.Position.Changelog, part.Position.At)
+	}
+	if r.Add(part, nil, 15, 99); part.Position.At != 99 {
+		t.Errorf("complete at %d, want 99", part.Position.At)
 	}
 }
 
@@ -232,7 +241,7 @@ func TestBrokenOffRestoreIsAsOldAsItsBegin(t *testing.T) {
 		r := changelog.NewRestore(c.plan)
 		var b store.Batch
 		part := b.Part(store.Space{Table: "t"}, 1)
-		r.Add(part, []record.Record{{Offset: 4, Key: []byte("k"), Value: []byte("v")}}, 5, 5900)
+		r.Add(part, []record.Record{{Offset: 4, Key: []byte("k"), Value: []byte("v")}}, 5, 0)
 		again := changelog.Log{End: 9, TombstoneRetention: kept, Position: part.Position, Now: c.since + kept}
 		if p := changelog.NewPlan(again); p.Drop || p.Since != c.since {
 			t.Errorf("%s: at %d: drop %t (%s), kept since %d, want since %d", name, again.Now, p.Drop, p.Reason, p.Since, c.since)

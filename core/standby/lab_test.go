@@ -190,7 +190,10 @@ func (l *lab) fetch(tp record.TopicPartition, max int64) bool {
 		l.step(standby.FetchFailed{TP: tp, Session: r.session})
 		return true
 	}
-	ev := standby.Fetched{TP: tp, Session: r.session, Next: min(r.next+max, g.end()), Now: l.now}
+	ev := standby.Fetched{TP: tp, Session: r.session, Next: min(r.next+max, g.end())}
+	if ev.Next == g.end() {
+		ev.Whole = l.now
+	}
 	for at := r.next; at < ev.Next; at++ {
 		if rec := g.records[at]; rec != nil {
 			rec := *rec

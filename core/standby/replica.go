@@ -231,7 +231,7 @@ func (m *Machine) fetched(ev Fetched) {
 	if r == nil {
 		return
 	}
-	sp.Add(m.batch.Part(sp.plan.Space, r.gen), ev.Records, ev.Next, ev.Now)
+	sp.Add(m.batch.Part(sp.plan.Space, r.gen), ev.Records, ev.Next, ev.Whole)
 	for i := range ev.Records {
 		m.bytes += len(ev.Records[i].Key) + len(ev.Records[i].Value)
 	}

@@ -114,7 +114,7 @@ func (l *lab) world(d *datadriven.TestData, words []string, num func(string, int
 		l.printf("opened %s in generation %d at position %d: %v", words[0], l.gen, pos.Changelog, err)
 	case "crash":
 		l.disk.crash()
-		old := l
+		old := *l
 		*l = *newLab(old.t, 0)
 		l.logs, l.disk, l.gen = old.logs, old.disk, old.gen
 	case "tables":

@@ -84,7 +84,7 @@ func stateMutants() []Mutant {
 			{"core/standby/replica.go", "\t\tif p.Drop {\n", "\t\tif p.Drop && !zooOn(\"standby-not-cleaned\") {\n"},
 		}},
 		{"standby-skips", "a standby misses the first record of each fetch", []string{"S1", "S6", "S12"}, []Edit{
-			{"core/standby/replica.go", "\tsp.Add(m.batch.Part(sp.plan.Space, r.gen), ev.Records, ev.Next, ev.Now)\n", "\tif zooOn(\"standby-skips\") && len(ev.Records) > 0 {\n\t\tev.Records = ev.Records[1:]\n\t}\n\tsp.Add(m.batch.Part(sp.plan.Space, r.gen), ev.Records, ev.Next, ev.Now)\n"},
+			{"core/standby/replica.go", "\tsp.Add(m.batch.Part(sp.plan.Space, r.gen), ev.Records, ev.Next, ev.Whole)\n", "\tif zooOn(\"standby-skips\") && len(ev.Records) > 0 {\n\t\tev.Records = ev.Records[1:]\n\t}\n\tsp.Add(m.batch.Part(sp.plan.Space, r.gen), ev.Records, ev.Next, ev.Whole)\n"},
 		}},
 		{"torn-log-accepted", "a store leaves out what is damaged of its log and goes on with what follows", []string{"S1", "S6", "S7", "S12", "S17", "S21"}, []Edit{
 			{"sim/simdisk/frame.go", "ok && synced > end {\n", "ok && synced > end {\n\t\t\tif zooOn(\"torn-log-accepted\") {\n\t\t\t\trest, tail, _ := split(log[at:])\n\t\t\t\treturn append(payloads, rest...), at + tail, false\n\t\t\t}\n"},

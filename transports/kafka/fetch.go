@@ -37,8 +37,10 @@ func (f *fetcher) lead(id int32) *leader {
 	return l
 }
 
-// asked is what a request asks for: cursors with their positions at the time.
+// asked is what a request asks for, and when: cursors with their positions at
+// the time.
 type asked struct {
+	at      time.Time
 	cursors []*cursor
 	from    []int64
 }
@@ -147,6 +149,7 @@ func rotate(cursors []*cursor, turn int) []*cursor {
 // of this request alone. ask ends up in the order of the request, in which
 // brokers fill their answer.
 func (f *fetcher) request(ask *asked) *kmsg.FetchRequest {
+	ask.at = time.Now()
 	req := kmsg.NewPtrFetchRequest()
 	req.MaxWaitMillis = int32(f.t.cfg.FetchWait.Milliseconds())
 	req.MinBytes = 1
@@ -245,13 +248,13 @@ func (l *leader) answer(ask asked, resp *kmsg.FetchResponse) {
 		if rp == nil {
 			continue // the broker ran out of room, or throttles
 		}
-		l.partition(cur, ask.from[i], rp, first)
+		l.partition(cur, &ask, ask.from[i], rp, first)
 		first = first && len(rp.RecordBatches) == 0
 	}
 }
 
 // partition takes in the answer for one partition.
-func (l *leader) partition(cur *cursor, from int64, rp *kmsg.FetchResponseTopicPartition, first bool) {
+func (l *leader) partition(cur *cursor, ask *asked, from int64, rp *kmsg.FetchResponseTopicPartition, first bool) {
 	if err := kerr.ErrorForCode(rp.ErrorCode); err != nil {
 		l.refused(cur, from, err)
 		return
@@ -285,10 +288,11 @@ func (l *leader) partition(cur *cursor, from int64, rp *kmsg.FetchResponseTopicP
 		return
 	}
 	cur.next = out.next
-	f.push(cur, chunk{
-		Batch: runtime.Batch{TP: cur.tp, Records: out.records, Next: out.next, HighWatermark: rp.HighWatermark},
-		from:  from, bytes: out.bytes + 64,
-	})
+	b := runtime.Batch{TP: cur.tp, Records: out.records, Next: out.next, HighWatermark: rp.HighWatermark}
+	if out.next >= rp.LastStableOffset && rp.LastStableOffset >= 0 {
+		b.Whole = ask.at
+	}
+	f.push(cur, chunk{Batch: b, from: from, bytes: out.bytes + 64})
 }
 
 // maxCorrupt is how often a corrupt batch is fetched again before it is

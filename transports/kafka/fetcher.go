@@ -280,7 +280,7 @@ func (f *fetcher) pop(cur *cursor, room int, limited bool) runtime.Batch {
 	b := c.Batch
 	b.Records = c.Records[:room:room]
 	b.Next = b.Records[room-1].Offset + 1
-	b.Err = nil
+	b.Err, b.Whole = nil, time.Time{}
 	c.Records = c.Records[room:]
 	c.from = b.Next
 	return b

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/weirstream/weir/core/record"
 	"github.com/weirstream/weir/runtime"
@@ -149,7 +150,11 @@ func (f *fetcher) readOne(tp record.TopicPartition, l limits) (batch runtime.Bat
 		return batch, false
 	}
 	f.at[tp] = got.Next
-	return runtime.Batch{TP: tp, Records: cloneRecords(got.Records), Next: got.Next, HighWatermark: got.End}, true
+	batch = runtime.Batch{TP: tp, Records: cloneRecords(got.Records), Next: got.Next, HighWatermark: got.End}
+	if got.Next >= got.LastStable {
+		batch.Whole = time.Now()
+	}
+	return batch, true
 }
 
 func weight(recs []record.Record) int {
