@@ -53,7 +53,7 @@ func (s *session) restore(ctx context.Context, e worker.Restore) worker.Restored
 			ev.Err = fmt.Errorf("task %s: restoring: %w", e.Task, err)
 		}
 	}
-	if errors.Is(ev.Err, store.ErrUnavailable) || errors.Is(ev.Err, store.ErrCorrupt) || errors.Is(ev.Err, store.ErrFenced) {
+	if worker.Mends(ev.Err) {
 		s.log.Warn("the store failed during a restore; the task opens again", "task", e.Task.String(), "error", ev.Err)
 		new(backoff).sleep(ctx)
 	}

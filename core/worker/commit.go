@@ -160,7 +160,7 @@ func (m *Machine) refused(o *owned, err error) {
 	switch {
 	case o.state == Draining:
 		m.remove(o, true)
-	case mends(err):
+	case Mends(err):
 		m.forget(o)
 	default:
 		o.task.Abort()
@@ -168,9 +168,10 @@ func (m *Machine) refused(o *owned, err error) {
 	}
 }
 
-// mends reports whether opening a space again can help. A fenced one cannot be
-// opened, which tells it from those that were in one batch with it; see outdated.
-func mends(err error) bool {
+// Mends reports whether opening a space again can help after an error of its
+// store. A fenced one cannot be opened, which tells it from those that were in
+// one batch with it; see outdated.
+func Mends(err error) bool {
 	return errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrFenced)
 }
 

@@ -85,7 +85,7 @@ func (m *Machine) restored(ev Restored) {
 	if o == nil || o.state != Restoring {
 		return
 	}
-	if mends(ev.Err) {
+	if Mends(ev.Err) {
 		m.open(o)
 		return
 	}

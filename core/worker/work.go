@@ -69,7 +69,7 @@ func (m *Machine) stuck(o *owned, st task.Status) {
 	case st == task.Faulted && errors.Is(o.task.Fault(), store.ErrCorrupt):
 		o.rebuild = true
 		m.reopen(o)
-	case st == task.Faulted && mends(o.task.Fault()):
+	case st == task.Faulted && Mends(o.task.Fault()):
 		m.reopen(o)
 	case st == task.Faulted:
 		m.halt(o, fmt.Errorf("%w: %w", errFault, o.task.Fault()))

@@ -174,7 +174,7 @@ type catch struct {
 // hunt hunts for the mutant and prints what it took. It returns why the mutant
 // is not as it should be.
 func (h *hunter) hunt(out *screen) (why string, err error) {
-	var catches []catch
+	var catches, found []catch // found are those that did
 	for i := range h.zooFlags.hunts {
 		h.mu.Lock()
 		h.hunts, h.seeds = i+1, 0
@@ -183,11 +183,14 @@ func (h *hunter) hunt(out *screen) (why string, err error) {
 		if h.ctx.Err() != nil {
 			return "", h.ctx.Err()
 		}
-		if catches = append(catches, c); missed(catches) > h.zooFlags.hunts/2 {
-			return fmt.Sprintf("%d of %d hunts did not find it in %d seeds", missed(catches), len(catches), h.budget), nil
+		catches = append(catches, c)
+		if c.o != nil {
+			found = append(found, c)
+		}
+		if missed := len(catches) - len(found); missed > h.zooFlags.hunts/2 {
+			return fmt.Sprintf("%d of %d hunts did not find it in %d seeds", missed, len(catches), h.budget), nil
 		}
 	}
-	found := slices.DeleteFunc(slices.Clone(catches), func(c catch) bool { return c.o == nil })
 	small, runs := found[0].o, 0
 	if h.shrink {
 		small, runs = simtest.Shrink(h.ctx, h.t.Run, small, h.jobs)
@@ -208,16 +211,6 @@ func (h *hunter) hunt(out *screen) (why string, err error) {
 		return h.without(out, found[0].o)
 	}
 	return "", nil
-}
-
-// missed is how many hunts outlived their budget.
-func missed(catches []catch) (n int) {
-	for _, c := range catches {
-		if c.o == nil {
-			n++
-		}
-	}
-	return n
 }
 
 // mostShrunk is how large a shrunk case may be.
