@@ -13,7 +13,7 @@ import (
 // small makes memtables so small that sorted tables and compactions happen
 // within a test.
 func small(dir string) rocksdb.Config {
-	return rocksdb.Config{Dir: dir, MemoryBytes: 8 << 20, MemTableBytes: 256 << 10}
+	return rocksdb.Config{Dir: dir, MemoryBytes: 8 << 20, MemTableBytes: 64 << 10}
 }
 
 func openSmall(dir string) (store.Store, error) { return rocksdb.Open(small(dir)) }
@@ -23,14 +23,15 @@ func factory() conformance.StoreFactory {
 		Name: "rocksdb",
 		New: func(tb conformance.TB) conformance.StorePlace {
 			dir := filepath.Join(tb.TempDir(), "store")
-			return conformance.StorePlace{
+			p := conformance.StorePlace{
 				Open:   func() (store.Store, error) { return openSmall(dir) },
 				Damage: func() error { return damage(dir) },
 			}
+			onFailingDisk(tb, dir, &p)
+			return p
 		},
-		Can: []conformance.Capability{
-			conformance.Reopens, conformance.LocksOut, conformance.SurvivesKill, conformance.ReportsFullDisk, conformance.DetectsDamage,
-		},
+		Can: append(failingDisk(),
+			conformance.Reopens, conformance.LocksOut, conformance.SurvivesKill, conformance.ReportsFullDisk, conformance.DetectsDamage),
 		OpenDir: openSmall,
 	}
 }
