@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/weirstream/weir/core/store"
 )
@@ -10,6 +11,7 @@ func lifeChecks() []StoreCheck {
 	return []StoreCheck{
 		{Name: "life/close", Run: checkClose},
 		{Name: "life/reopen", Needs: []Capability{Reopens}, Run: checkReopen},
+		{Name: "life/lists", Run: checkLists},
 		{Name: "life/locked", Needs: []Capability{LocksOut}, Run: checkLocked},
 	}
 }
@@ -99,4 +101,38 @@ func checkLocked(tb TB, f StoreFactory) {
 	}
 	fx.open()
 	fx.space(spaceA(), 1)
+}
+
+// checkLists: a store that lists its spaces lists all that have data, open or
+// not, also after it was opened again.
+func checkLists(tb TB, f StoreFactory) {
+	fx := newFixture(tb, f)
+	if _, ok := fx.store.(store.Lister); !ok {
+		tb.Skipf("%s has no Lister", f.Name)
+	}
+	lists := func(when string, want ...store.Space) {
+		tb.Helper()
+		got := fx.store.(store.Lister).Spaces()
+		for _, sp := range want {
+			if !slices.Contains(got, sp) {
+				tb.Fatalf("%s: %v lacks %s", when, got, sp)
+			}
+		}
+	}
+	fx.space(spaceA(), 1)
+	fx.space(spaceB(), 1)
+	fx.put(spaceA(), 1, "key", "value")
+	fx.put(spaceB(), 1, "key", "value")
+	lists("both open", spaceA(), spaceB())
+	if err := fx.store.Release(spaceA(), 1); err != nil {
+		tb.Fatalf("releasing: %v", err)
+	}
+	lists("one released", spaceA(), spaceB())
+	if f.Has(Reopens) {
+		if err := fx.store.Close(); err != nil {
+			tb.Fatalf("closing: %v", err)
+		}
+		fx.open()
+		lists("after opening the store again", spaceA(), spaceB())
+	}
 }

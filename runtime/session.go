@@ -44,8 +44,10 @@ type session struct {
 	laneOf  map[task.ID]*lane
 	standby *standbys // nil until this worker is to keep one
 	reading int       // tasks that read their changelogs
-	waiting map[task.ID][]chan struct{}
-	stopped map[task.ID]error
+	// following are the tasks that this worker is to keep standbys of.
+	following []task.ID
+	waiting   map[task.ID][]chan struct{}
+	stopped   map[task.ID]error
 }
 
 // maxRestores is how many tasks restore at once.
@@ -85,6 +87,7 @@ func (s *session) start(ctx context.Context) error {
 		}
 	}
 	s.services.Go(func() { s.purge.run(s.ctx) })
+	s.services.Go(func() { s.sweeps(s.ctx) })
 	var sources []string
 	for _, sub := range s.cfg.Topology.Subs {
 		sources = append(sources, sub.Sources...)

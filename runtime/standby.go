@@ -33,6 +33,7 @@ func (s *session) Briefed(brief []byte) {
 func (s *session) follow(ids []task.ID) {
 	s.assignor.follow(ids)
 	s.mu.Lock()
+	s.following = ids
 	gen := s.nextGeneration()
 	b := s.standby
 	s.mu.Unlock()

@@ -116,6 +116,15 @@ type Store interface {
 	Close() error
 }
 
+// A Lister is a Store that can say which spaces it keeps. A worker uses it to
+// remove what tasks left behind that are elsewhere by now.
+type Lister interface {
+	Store
+	// Spaces lists the spaces that may have data, open or not, in no order.
+	// Those of other workers, in a shared store, are not among them.
+	Spaces() []Space
+}
+
 // Shared reports whether the spaces of a store are those of all workers: one
 // that takes a task over finds its state there. A store says so with a method
 // Shared() bool; one without it is a worker's own.

@@ -143,6 +143,14 @@ func (s *recordingStore) Open(sp store.Space, gen store.Generation) (store.Reade
 	return r, pos, err
 }
 
+// Spaces implements store.Lister, as far as the store does.
+func (s *recordingStore) Spaces() []store.Space {
+	if l, ok := s.Store.(store.Lister); ok {
+		return l.Spaces()
+	}
+	return nil
+}
+
 // fill adds what a space holds to an event.
 func fill(e *Event, r store.Reader, pos store.Position) {
 	if !pos.Exists {

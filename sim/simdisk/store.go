@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sync"
 
 	"github.com/weirstream/weir/core/store"
@@ -38,7 +39,7 @@ type Store struct {
 	scratch []byte
 }
 
-var _ store.Store = (*Store)(nil)
+var _ store.Lister = (*Store)(nil)
 
 // Open opens the store of a disk and recovers what its log holds. It fails
 // with store.ErrLocked while another process has it.
@@ -326,6 +327,13 @@ func (s *Store) Drop(sp store.Space, gen store.Generation) error {
 	s.note(sp)
 	s.corrupt[sp] = false
 	return s.mem.Drop(sp, gen)
+}
+
+// Spaces implements store.Lister.
+func (s *Store) Spaces() []store.Space {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.known)
 }
 
 // Release implements store.Store.

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -24,7 +25,7 @@ type Store struct {
 	closed bool
 }
 
-var _ store.Store = (*Store)(nil)
+var _ store.Lister = (*Store)(nil)
 
 type tree = btreemap.BTreeMap[string, []byte]
 
@@ -48,6 +49,13 @@ type item struct {
 
 // New returns an empty store.
 func New() *Store { return &Store{spaces: make(map[store.Space]*space)} }
+
+// Spaces implements store.Lister.
+func (s *Store) Spaces() []store.Space {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Collect(maps.Keys(s.spaces))
+}
 
 // InHeap reports that everything is in the Go heap.
 func (s *Store) InHeap() bool { return true }

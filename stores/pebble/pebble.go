@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 	"sync"
 	"syscall"
 
@@ -44,7 +46,7 @@ type Store struct {
 	scans sync.WaitGroup
 }
 
-var _ store.Store = (*Store)(nil)
+var _ store.Lister = (*Store)(nil)
 
 // Open opens the store in cfg.Dir, or makes one. It fails with
 // store.ErrLocked when another process has it, and with store.ErrCorrupt when
@@ -187,6 +189,13 @@ func (s *Store) end(sp store.Space, why error) {
 		r.end(fmt.Errorf("reading %s: %w", sp, why))
 		delete(s.readers, sp)
 	}
+}
+
+// Spaces implements store.Lister.
+func (s *Store) Spaces() []store.Space {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Collect(maps.Keys(s.catalog.ids))
 }
 
 // Release implements store.Store.

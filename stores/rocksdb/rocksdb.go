@@ -3,7 +3,9 @@ package rocksdb
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -31,7 +33,7 @@ type Store struct {
 	reads   sync.WaitGroup
 }
 
-var _ store.Store = (*Store)(nil)
+var _ store.Lister = (*Store)(nil)
 
 // Open opens the store in cfg.Dir, or makes one. It fails with
 // store.ErrLocked when another process has it, and with store.ErrCorrupt when
@@ -109,6 +111,13 @@ func (s *Store) end(sp store.Space, why error) {
 		r.ended.Store(&err)
 		delete(s.readers, sp)
 	}
+}
+
+// Spaces implements store.Lister.
+func (s *Store) Spaces() []store.Space {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Collect(maps.Keys(s.catalog.ids))
 }
 
 // Release implements store.Store.

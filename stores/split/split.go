@@ -40,6 +40,7 @@ type Store struct {
 
 var (
 	_ store.Router = (*Store)(nil)
+	_ store.Lister = (*Store)(nil)
 	_ store.Meter  = (*Store)(nil)
 )
 
@@ -171,6 +172,23 @@ func (s *Store) each(do func(store.Store) error) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Spaces implements store.Lister, as far as the stores do.
+func (s *Store) Spaces() []store.Space {
+	var spaces []store.Space
+	for _, name := range s.names {
+		l, ok := s.cfg.Stores[name].(store.Lister)
+		if !ok {
+			continue
+		}
+		for _, sp := range l.Spaces() {
+			if s.name(sp) == name {
+				spaces = append(spaces, sp)
+			}
+		}
+	}
+	return spaces
 }
 
 // Shared reports whether some of the spaces are those of all workers.

@@ -1,0 +1,126 @@
+package runtime
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/weirstream/weir/core/store"
+	"github.com/weirstream/weir/core/task"
+	"github.com/weirstream/weir/core/topology"
+)
+
+// shortestSweep is how often a store is swept at most.
+const shortestSweep = time.Second
+
+// sweepEvery is how often a store is swept: a quarter of the time after which
+// the state of a task that left is of no use any more. Zero means never.
+func (s *session) sweepEvery() time.Duration {
+	if _, ok := s.cfg.Store.(store.Lister); !ok {
+		return 0
+	}
+	var least int64
+	for _, sub := range s.cfg.Topology.Subs {
+		for _, name := range sub.Stores() {
+			if ms := s.keptFor(name); ms > 0 && (least == 0 || ms < least) {
+				least = ms
+			}
+		}
+	}
+	if least == 0 {
+		return 0
+	}
+	return max(time.Duration(least)*time.Millisecond/4, shortestSweep)
+}
+
+// keptFor is how long deletions stay in the changelog of a table, in
+// milliseconds; zero when that is not known.
+func (s *session) keptFor(table string) int64 {
+	return s.tombstones[topology.ChangelogTopic(s.cfg.Topology.App, table)]
+}
+
+// sweeps sweeps the store again and again until ctx ends.
+func (s *session) sweeps(ctx context.Context) {
+	every := s.sweepEvery()
+	if every == 0 {
+		return
+	}
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			s.sweep(nowMillis())
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// sweep drops what the store keeps of tasks that are not here, neither active
+// nor as standbys, and that is too old to be of use: when such a task comes
+// back, its space is rebuilt anyway (changelog.NewPlan).
+//
+// The generation is drawn together with the list of what is here. A task that
+// comes later has a newer one, which fences this one.
+func (s *session) sweep(now int64) {
+	lister, ok := s.cfg.Store.(store.Lister)
+	if !ok {
+		return
+	}
+	s.mu.Lock()
+	gen := s.nextGeneration()
+	here := s.spacesOf(s.following)
+	for id := range s.laneOf {
+		here = append(here, s.spacesOf([]task.ID{id})...)
+	}
+	s.mu.Unlock()
+	spaces := lister.Spaces()
+	slices.SortFunc(spaces, func(a, b store.Space) int {
+		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Partition, b.Partition))
+	})
+	for _, sp := range spaces {
+		kept := s.keptFor(sp.Table)
+		if kept == 0 || slices.Contains(here, sp) {
+			continue // a global table, or one that is not of this application, or ours
+		}
+		if err := s.sweepSpace(sp, gen, now-kept); err != nil && !errors.Is(err, store.ErrFenced) {
+			s.log.Warn("state that is not needed any more could not be removed; it is tried again", "space", sp.String(), "error", err)
+			return
+		}
+	}
+}
+
+// sweepSpace drops a space that was last complete before a time.
+func (s *session) sweepSpace(sp store.Space, gen store.Generation, before int64) error {
+	_, pos, err := s.cfg.Store.Open(sp, gen)
+	damaged := errors.Is(err, store.ErrCorrupt)
+	if err != nil && !damaged {
+		return err
+	}
+	if damaged || pos.Exists && pos.At < before {
+		if err := s.cfg.Store.Drop(sp, gen); err != nil {
+			return err
+		}
+		s.log.Info("removed state that is too old to be used again", "space", sp.String())
+	}
+	return s.cfg.Store.Release(sp, gen)
+}
+
+// spacesOf lists the spaces of tasks.
+func (s *session) spacesOf(ids []task.ID) []store.Space {
+	var spaces []store.Space
+	for _, sub := range s.cfg.Topology.Subs {
+		for _, id := range ids {
+			if id.Sub != sub.Name {
+				continue
+			}
+			for _, name := range sub.Stores() {
+				spaces = append(spaces, spaceOf(name, id))
+			}
+		}
+	}
+	return spaces
+}
