@@ -17,7 +17,8 @@ const (
 
 	// roomBytes bounds what the calls of all operations take at the same time,
 	// when there is four times as much memory. A few large calls keep a network
-	// busy; more of them only take memory.
+	// busy; more of them only take memory. Values that are read count as what
+	// is typical in their space.
 	roomBytes = 16 << 20
 
 	// entryBytes is what an entry takes in the index beside the bytes of its

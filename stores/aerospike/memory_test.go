@@ -237,3 +237,51 @@ func TestKeysTakeTooMuch(t *testing.T) {
 		t.Errorf("a closed store says %v", ms)
 	}
 }
+
+// Values that are large are asked for by calls of fewer records.
+func TestCallsForLargeValues(t *testing.T) {
+	t.Parallel()
+	const keys, size = 600, 60_000
+	var mu sync.Mutex
+	reads, most := 0, 0
+	s := openStore(t, config(startFake(t, asfake.Options{}).Addr()), func(h *hooks) {
+		h.attempt = func(records []as.BatchRecordIfc, next func([]as.BatchRecordIfc) error) error {
+			if _, ok := records[0].(*as.BatchRead); ok {
+				mu.Lock()
+				reads, most = reads+len(records), max(most, len(records))
+				mu.Unlock()
+			}
+			return next(records)
+		}
+	})
+	sp := store.Space{Table: "t"}
+	r, _, err := s.Open(sp, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b store.Batch
+	p := b.Part(sp, 1)
+	var all [][]byte
+	for i := range keys {
+		all = append(all, binary.BigEndian.AppendUint32(nil, uint32(i)))
+		p.Put(all[i], make([]byte, size))
+	}
+	if err := s.Apply(&b); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	reads, most = 0, 0
+	mu.Unlock()
+	found := 0
+	err = r.(store.MultiReader).GetMulti(all, func(_ int, value []byte, ok bool) {
+		if ok && len(value) == size {
+			found++
+		}
+	})
+	if err != nil || found != keys || reads != keys {
+		t.Fatalf("%d of %d values were found with %d reads: %v", found, keys, reads, err)
+	}
+	if limit := batchBytes/size + batchBytes/size/4; most > limit {
+		t.Errorf("a call asked for %d values of %d bytes, want at most %d", most, size, limit)
+	}
+}

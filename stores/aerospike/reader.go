@@ -177,13 +177,14 @@ func (s *Store) fetch(p *space, layers []layer, keys [][]byte, at []location, go
 		meta  meta
 	}
 	var longs []long
-	bins := []string{metaBin, valueBin}
+	bins, typical := []string{metaBin, valueBin}, int(p.typical.Load())
 	err := s.calls(len(keys),
 		func(i int) (as.BatchRecordIfc, int) {
-			return as.NewBatchRead(nil, s.slotKey(p.set, layers[at[i].layer].id, at[i].slot), bins), 0
+			return as.NewBatchRead(nil, s.slotKey(p.set, layers[at[i].layer].id, at[i].slot), bins), typical
 		},
 		func(i int, r as.BatchRecordIfc, o outcome, _ bool) {
 			m, value, err := entryOf(r, o)
+			p.sized(len(value))
 			switch {
 			case err != nil:
 				tell(i, nil, err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/RaduBerinde/btreemap"
 
@@ -56,6 +57,10 @@ type space struct {
 	live       []int                // entries in each layer
 	seen       map[incarnation]bool // garbage that was collected or looked at
 
+	// typical is the size of values as they were written and read lately, in
+	// bytes: what an answer will be like.
+	typical atomic.Int64
+
 	mu        sync.RWMutex
 	condition condition
 	why       error // of damaged and taken
@@ -67,6 +72,12 @@ type space struct {
 	epoch     uint64                // counts what makes slots free
 	position  store.Position
 	reader    *reader
+}
+
+// sized notes the size of a value. A note that is lost does no harm.
+func (p *space) sized(n int) {
+	old := p.typical.Load()
+	p.typical.Store(old + (int64(n)-old)/16)
 }
 
 func (p *space) own() layer { return p.layers[len(p.layers)-1] }

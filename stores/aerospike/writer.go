@@ -54,6 +54,7 @@ func (w *writer) entry(key, value []byte) (location, []uint32, error) {
 	if n, most := len(value), w.store.maxValueBytes(); n > most {
 		return location{}, nil, fmt.Errorf("aerospike: a value of %d bytes in %s is too long: at most %d", n, w.space.name, most)
 	}
+	w.space.sized(len(value))
 	m := meta{kind: kindEntry, seq: w.seq, hash: hashEntry(w.id, w.seq, key, value), key: key}
 	slot, piece := w.take(), w.store.pieceBytes()
 	rest := value[min(len(value), piece):]
