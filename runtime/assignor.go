@@ -43,6 +43,13 @@ func (a *assignor) note(ids []task.ID) {
 	}
 }
 
+// forget is for tasks whose state is gone.
+func (a *assignor) forget(id task.ID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.held, id)
+}
+
 // follow remembers which standbys the worker keeps.
 func (a *assignor) follow(ids []task.ID) {
 	a.mu.Lock()

@@ -93,6 +93,7 @@ func (s *session) start(ctx context.Context) error {
 		sources = append(sources, sub.Sources...)
 	}
 	slices.Sort(sources)
+	s.assignor.note(s.onDisk(nowMillis()))
 	gc := GroupConfig{
 		Group: s.cfg.Topology.App, Topics: sources, Assignor: s.assignor,
 		Session: s.cfg.Session, Rebalance: s.cfg.Rebalance, Heartbeat: s.cfg.Heartbeat, RevokeBudget: s.cfg.RevokeBudget,

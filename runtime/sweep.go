@@ -77,11 +77,7 @@ func (s *session) sweep(now int64) {
 		here = append(here, s.spacesOf([]task.ID{id})...)
 	}
 	s.mu.Unlock()
-	spaces := lister.Spaces()
-	slices.SortFunc(spaces, func(a, b store.Space) int {
-		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Partition, b.Partition))
-	})
-	for _, sp := range spaces {
+	for _, sp := range sortedSpaces(lister) {
 		kept := s.keptFor(sp.Table)
 		if kept == 0 || slices.Contains(here, sp) {
 			continue // a global table, or one that is not of this application, or ours
@@ -105,8 +101,69 @@ func (s *session) sweepSpace(sp store.Space, gen store.Generation, before int64)
 			return err
 		}
 		s.log.Info("removed state that is too old to be used again", "space", sp.String())
+		if sub := s.subWith(sp.Table); sub != nil {
+			s.assignor.forget(task.ID{Sub: sub.Name, Partition: sp.Partition})
+		}
 	}
 	return s.cfg.Store.Release(sp, gen)
+}
+
+// onDisk lists the tasks whose state the store keeps and can use: the group
+// gives them back to this worker after a restart, as far as balance allows.
+// Nothing is assigned yet, so nobody else has the spaces open.
+func (s *session) onDisk(now int64) []task.ID {
+	lister, ok := s.cfg.Store.(store.Lister)
+	if !ok {
+		return nil
+	}
+	s.mu.Lock()
+	gen := s.nextGeneration()
+	s.mu.Unlock()
+	found := make(map[task.ID]int)
+	for _, sp := range sortedSpaces(lister) {
+		sub := s.subWith(sp.Table)
+		if sub == nil {
+			continue
+		}
+		_, pos, err := s.cfg.Store.Open(sp, gen)
+		if err != nil {
+			continue // opening the task will say what is wrong
+		}
+		if kept := s.keptFor(sp.Table); pos.Exists && (kept == 0 || now-pos.At <= kept) {
+			found[task.ID{Sub: sub.Name, Partition: sp.Partition}]++
+		}
+		if err := s.cfg.Store.Release(sp, gen); err != nil {
+			s.log.Warn("releasing a space failed", "space", sp.String(), "error", err)
+		}
+	}
+	var ids []task.ID
+	for _, sub := range s.cfg.Topology.Subs {
+		for id, n := range found {
+			if id.Sub == sub.Name && n == len(sub.Stores()) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	slices.SortFunc(ids, task.ID.Compare)
+	return ids
+}
+
+// subWith is the sub-topology that keeps state under a name, or nil.
+func (s *session) subWith(table string) *topology.Sub {
+	for _, sub := range s.cfg.Topology.Subs {
+		if slices.Contains(sub.Stores(), table) {
+			return sub
+		}
+	}
+	return nil
+}
+
+func sortedSpaces(l store.Lister) []store.Space {
+	spaces := l.Spaces()
+	slices.SortFunc(spaces, func(a, b store.Space) int {
+		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Partition, b.Partition))
+	})
+	return spaces
 }
 
 // spacesOf lists the spaces of tasks.

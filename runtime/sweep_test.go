@@ -44,6 +44,7 @@ func sweeping(t *testing.T, now int64) (*session, *memory.Store) {
 	s := &session{
 		cfg: &Config{Store: st, Topology: top}, log: slog.New(slog.DiscardHandler),
 		tombstones: map[string]int64{"app-counts-changelog": dayMillis},
+		assignor:   newAssignor(top, 0),
 		laneOf:     map[task.ID]*lane{{Sub: "words", Partition: 0}: nil},
 		following:  []task.ID{{Sub: "words", Partition: 1}},
 	}
@@ -74,10 +75,33 @@ func TestSweep(t *testing.T) {
 	t.Parallel()
 	now := nowMillis()
 	s, st := sweeping(t, now)
+	for partition := range int32(4) {
+		s.assignor.note([]task.ID{{Sub: "words", Partition: partition}})
+	}
 	s.sweep(now)
 	if left := kept(t, st, 1<<62); len(left) != 3 || left[2] != 2 {
 		t.Errorf("%v are left, want 0 1 2", left)
 	}
+	if s.assignor.held[task.ID{Sub: "words", Partition: 3}] || len(s.assignor.held) != 3 {
+		t.Errorf("the group is told of %v", s.assignor.held)
+	}
+}
+
+// After a restart a worker tells the group of the tasks that it can go on with:
+// all of whose state is there, and young enough.
+func TestOnDisk(t *testing.T) {
+	t.Parallel()
+	now := nowMillis()
+	s, _ := sweeping(t, now)
+	s.laneOf, s.following = nil, nil
+	if got := s.onDisk(now); len(got) != 1 || got[0] != (task.ID{Sub: "words", Partition: 2}) {
+		t.Errorf("%v are on disk, want words/2 alone: the others are too old", got)
+	}
+	s.cfg.Topology.Subs[0].Timers = []*topology.Timer{{Name: "bell"}}
+	if got := s.onDisk(now); len(got) != 0 {
+		t.Errorf("%v are on disk without their timers", got)
+	}
+	s.sweep(now) // it left nothing open that would be in the way
 }
 
 // A task that came back meanwhile has a newer generation: its space is its own.
