@@ -95,3 +95,38 @@ func TestKfakeDeletesFromCompactedTopics(t *testing.T) {
 		t.Errorf("the log starts at %d, not behind the old record: kfake does as Kafka does now", at)
 	}
 }
+
+// TestKfakeTakesAgesFromEventTimes shows why stampOnAppend is there: a deletion
+// that was just written, of an old event, is gone after a compaction. Kafka
+// counts delete.retention.ms from when it first compacted it.
+func TestKfakeTakesAgesFromEventTimes(t *testing.T) {
+	t.Parallel()
+	fake, err := kfake.NewCluster(kfake.NumBrokers(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fake.Close()
+	if err := fake.CreateTopic("compacted", 1, map[string]string{"cleanup.policy": "compact", "retention.ms": "-1", "delete.retention.ms": "3600000"}); err != nil {
+		t.Fatal(err)
+	}
+	cl, err := kgo.NewClient(kgo.SeedBrokers(fake.ListenAddrs()...), kgo.DefaultProduceTopic("compacted"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for _, r := range []*kgo.Record{
+		{Key: []byte("k"), Value: []byte("v")},
+		{Key: []byte("k"), Timestamp: time.UnixMilli(1_000_000_000_000)},
+		{Key: []byte("other"), Value: []byte("v")},
+	} {
+		if err := cl.ProduceSync(ctx, r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	fake.Compact()
+	if at := fake.PartitionInfo("compacted", 0).LogStartOffset; at != 2 {
+		t.Errorf("the log starts at %d, not behind the deletion, which is kept as Kafka keeps it", at)
+	}
+}

@@ -2,17 +2,13 @@ package cluster
 
 import (
 	"fmt"
-	"hash/crc32"
 	"math/rand/v2"
-	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/weirstream/weir/core/topology"
 	"github.com/weirstream/weir/sim/check"
@@ -157,17 +153,7 @@ func (w *world) startBrokers() error {
 		return err
 	}
 	w.fake = fake
-	fake.ControlKey(int16(kmsg.CreateTopics), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		fake.KeepControl()
-		w.setRetention(r)
-		go w.identify() // once they are there
-		return nil, nil, false
-	})
-	fake.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
-		fake.KeepControl()
-		w.stampOnAppend(r)
-		return nil, nil, false
-	})
+	w.watchTopics()
 	w.watchMembers()
 	for _, name := range sortedKeys(w.top.Topics) {
 		if w.top.Topics[name].Kind != topology.External {
@@ -183,92 +169,6 @@ func (w *world) startBrokers() error {
 	}
 	return nil
 }
-
-// setRetention gives new topics the brokers' time for deletions, which kfake has
-// no default for, and works round kfake, whose compaction deletes by age from
-// topics that are compacted only.
-func (w *world) setRetention(r kmsg.Request) {
-	req, ok := r.(*kmsg.CreateTopicsRequest)
-	if !ok {
-		return
-	}
-	for i := range req.Topics {
-		t := &req.Topics[i]
-		set := func(name, value string) {
-			t.Configs = slices.DeleteFunc(t.Configs, func(c kmsg.CreateTopicsRequestTopicConfig) bool { return c.Name == name })
-			t.Configs = append(t.Configs, kmsg.CreateTopicsRequestTopicConfig{Name: name, Value: &value})
-		}
-		set("retention.ms", "-1")
-		if w.top.Topics[t.Topic].Kind == topology.Changelog {
-			set("delete.retention.ms", strconv.FormatInt(w.knobs.tombstones.Milliseconds(), 10))
-		}
-	}
-}
-
-// stampOnAppend works round kfake, whose compaction takes a deletion's age from
-// its timestamp, which for weir is event time, and not from when it was first
-// compacted: records of changelogs, whose times nobody reads, get the time at
-// which they are appended. (kfake takes LogAppendTime for a wish of clients,
-// and forgets the checksum of what it changes then.)
-func (w *world) stampOnAppend(r kmsg.Request) {
-	req, ok := r.(*kmsg.ProduceRequest)
-	if !ok {
-		return
-	}
-	for i := range req.Topics {
-		t := &req.Topics[i]
-		if _, ok := w.stamped.Load(t.TopicID); !ok {
-			continue
-		}
-		for j := range t.Partitions {
-			if p := &t.Partitions[j]; len(p.Records) > 0 {
-				p.Records = stamped(p.Records, time.Now().UnixMilli())
-			}
-		}
-	}
-}
-
-// stamped is a batch with other times; one that is not as it should be stays
-// so, for kfake to refuse.
-func stamped(b []byte, at int64) []byte {
-	const atAttributes, compression = 21, 0x07
-	var batch kmsg.RecordBatch
-	if batch.ReadFrom(b) != nil || int(batch.Length) != len(b)-12 || uint32(batch.CRC) != crc32.Checksum(b[atAttributes:], castagnoli) {
-		return b
-	}
-	rs, err := kfake.BatchRecords(batch)
-	if err != nil {
-		return b
-	}
-	batch.Records = nil
-	for _, r := range rs {
-		r.TimestampDelta, r.TimestampDelta64, r.Length = 0, 0, 0
-		r.Length = int32(len(r.AppendTo(nil)) - 1) // a length of 0 takes one byte
-		batch.Records = r.AppendTo(batch.Records)
-	}
-	batch.Attributes &^= compression
-	batch.FirstTimestamp, batch.MaxTimestamp = at, at
-	batch.Length, batch.CRC = 0, 0
-	b = batch.AppendTo(nil)
-	batch.Length = int32(len(b) - 12)
-	b = batch.AppendTo(b[:0])
-	batch.CRC = int32(crc32.Checksum(b[atAttributes:], castagnoli))
-	return batch.AppendTo(b[:0])
-}
-
-// identify notes the identities of changelogs.
-func (w *world) identify() {
-	for _, name := range sortedKeys(w.top.Topics) {
-		if w.top.Topics[name].Kind != topology.Changelog {
-			continue
-		}
-		if info := w.fake.TopicInfo(name); info != nil {
-			w.stamped.Store(info.TopicID, true)
-		}
-	}
-}
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // client is a Kafka client of the test itself, on a host without faults.
 func (w *world) client(host string, opts ...kgo.Opt) (*kgo.Client, error) {

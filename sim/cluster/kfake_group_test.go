@@ -13,7 +13,7 @@ import (
 	"github.com/weirstream/weir/sim/simnet"
 )
 
-// TestKfakeGroups shows why members.go is there. Once a case fails, kfake does
+// TestKfakeGroups shows why kfake.go minds members of groups. Once a case fails, kfake does
 // as Kafka does there, and what works round it can go.
 func TestKfakeGroups(t *testing.T) {
 	t.Parallel()
