@@ -45,7 +45,8 @@ type Config struct {
 	Load func(rng *rand.Rand, i int) Input
 	// Before is sent before the first worker starts.
 	Before []Input
-	// Faults are the kinds to draw from; nil takes all, an empty list none.
+	// Faults are the kinds to draw from; nil takes all that can be here, an
+	// empty list none.
 	Faults []fault.Kind
 	// MostFaults is the largest number of faults in a run; default 12.
 	MostFaults int
@@ -119,7 +120,10 @@ func (c Config) withDefaults() Config {
 		c.Patience = 2 * time.Minute
 	}
 	if c.Faults == nil {
-		c.Faults = fault.Kinds()
+		// What user code does takes user code that does it.
+		c.Faults = slices.DeleteFunc(fault.Kinds(), func(k fault.Kind) bool {
+			return k == fault.Panic && c.Panics == nil || k == fault.SlowCode && c.Stalls == nil
+		})
 	}
 	if c.Seed == 0 {
 		c.Seed = Seed()
