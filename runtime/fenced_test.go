@@ -33,9 +33,11 @@ func TestFencedStoreIsGivenUpAndTakenAnew(t *testing.T) {
 		stop, ended := b.start("a", st, func(weir.Context) error { return nil })
 		b.send()
 		b.settle(1)
+		synctest.Wait() // applied
 		takeOver(t, st, store.Generation(time.Now().Add(20*time.Second).UnixMilli()))
 		b.send()
-		b.settle(2) // committed; the store does not take it
+		b.settle(2)
+		synctest.Wait() // the store did not take it
 		b.send()
 		time.Sleep(10 * time.Second) //nolint:forbidigo // of virtual time
 		if n := b.committed(0); n != 2 {

@@ -57,7 +57,7 @@ func stateMutants() []Mutant {
 			{"core/changelog/restore.go", "\t\tif rec.Offset < r.next {\n\t\t\tcontinue\n\t\t}\n\t\tif rec.Value == nil {\n", "\t\tif rec.Offset < r.next || zooOn(\"restore-one-early\") && rec.Offset >= r.plan.To-2 {\n\t\t\tcontinue\n\t\t}\n\t\tif rec.Value == nil {\n"},
 		}},
 		{"restore-counts-records", "a restore waits for records, never satisfied by transaction markers (KAFKA-12951)", []string{"L1", "L2", "L3", "L5", "S1"}, []Edit{
-			{"core/changelog/restore.go", "\tr.next = max(r.next, next)\n\tp.Position", "\tif zooOn(\"restore-counts-records\") {\n\t\tnext = r.next\n\t\tif len(rs) > 0 {\n\t\t\tnext = max(next, rs[len(rs)-1].Offset+1)\n\t\t}\n\t}\n\tr.next = max(r.next, next)\n\tp.Position"},
+			{"core/changelog/restore.go", "\tr.advance(next, whole)\n\tp.Position", "\tif zooOn(\"restore-counts-records\") {\n\t\tnext = r.next\n\t\tif len(rs) > 0 {\n\t\t\tnext = max(next, rs[len(rs)-1].Offset+1)\n\t\t}\n\t}\n\tr.advance(next, whole)\n\tp.Position"},
 		}},
 		{"position-beyond-round", "a store's position is ahead of the round that it holds (KAFKA-16017)", []string{"S1", "S6", "S7"}, []Edit{
 			{"core/task/epoch.go", "Changelog:  next[s.changelog],\n", "Changelog:  next[s.changelog] + map[bool]int64{true: 2}[zooOn(\"position-beyond-round\")],\n"},
