@@ -61,13 +61,7 @@ func abandonedJoin(g *kfakeGroup) {
 }
 
 func leaveInSync(g *kfakeGroup) {
-	a := g.member("a")
-	g.sync(a, a, g.join(a).Generation)
-	b := g.member("b")
-	joined := g.joining(g.t.Context(), b)
-	synctest.Wait()
-	gen := g.join(a).Generation
-	<-joined
+	a, b, gen := g.pair()
 	synced := make(chan struct{})
 	go func() {
 		defer close(synced)
@@ -86,14 +80,21 @@ func leaveInSync(g *kfakeGroup) {
 	<-synced
 }
 
-func waitInJoin(g *kfakeGroup) {
-	a := g.member("a")
+// pair makes two members, of which the first leads, that have joined and are to
+// sync.
+func (g *kfakeGroup) pair() (a, b *kfakeMember, generation int32) {
+	a = g.member("a")
 	g.sync(a, a, g.join(a).Generation)
-	b := g.member("b")
+	b = g.member("b")
 	joined := g.joining(g.t.Context(), b)
 	synctest.Wait()
-	gen := g.join(a).Generation
+	generation = g.join(a).Generation
 	<-joined
+	return a, b, generation
+}
+
+func waitInJoin(g *kfakeGroup) {
+	a, b, gen := g.pair()
 	g.sync(a, a, gen)
 	g.sync(b, a, gen)
 	sleep(session - time.Second)
