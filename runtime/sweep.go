@@ -72,40 +72,47 @@ func (s *session) sweep(now int64) {
 	}
 	s.mu.Lock()
 	gen := s.nextGeneration()
-	here := s.spacesOf(s.following)
+	here := make(map[task.ID]bool)
+	for _, id := range s.following {
+		here[id] = true
+	}
 	for id := range s.laneOf {
-		here = append(here, s.spacesOf([]task.ID{id})...)
+		here[id] = true
 	}
 	s.mu.Unlock()
 	for _, sp := range sortedSpaces(lister) {
+		id, _, ok := s.taskWith(sp)
 		kept := s.keptFor(sp.Table)
-		if kept == 0 || slices.Contains(here, sp) {
-			continue // a global table, or one that is not of this application, or ours
+		if !ok || kept == 0 || here[id] {
+			continue // of a global table, or not of this application, or ours
 		}
-		if err := s.sweepSpace(sp, gen, now-kept); err != nil && !errors.Is(err, store.ErrFenced) {
+		dropped, err := s.sweepSpace(sp, gen, now-kept)
+		if dropped {
+			s.assignor.forget(id)
+		}
+		if err != nil && !errors.Is(err, store.ErrFenced) {
 			s.log.Warn("state that is not needed any more could not be removed; it is tried again", "space", sp.String(), "error", err)
 			return
 		}
 	}
 }
 
-// sweepSpace drops a space that was last complete before a time.
-func (s *session) sweepSpace(sp store.Space, gen store.Generation, before int64) error {
+// sweepSpace drops a space that was last complete before a time, and reports
+// whether it did.
+func (s *session) sweepSpace(sp store.Space, gen store.Generation, before int64) (dropped bool, err error) {
 	_, pos, err := s.cfg.Store.Open(sp, gen)
 	damaged := errors.Is(err, store.ErrCorrupt)
 	if err != nil && !damaged {
-		return err
+		return false, err
 	}
 	if damaged || pos.Exists && pos.At < before {
 		if err := s.cfg.Store.Drop(sp, gen); err != nil {
-			return err
+			return false, err
 		}
 		s.log.Info("removed state that is too old to be used again", "space", sp.String())
-		if sub := s.subWith(sp.Table); sub != nil {
-			s.assignor.forget(task.ID{Sub: sub.Name, Partition: sp.Partition})
-		}
+		dropped = true
 	}
-	return s.cfg.Store.Release(sp, gen)
+	return dropped, s.cfg.Store.Release(sp, gen)
 }
 
 // onDisk lists the tasks whose state the store keeps and can use: the group
@@ -120,9 +127,10 @@ func (s *session) onDisk(now int64) []task.ID {
 	gen := s.nextGeneration()
 	s.mu.Unlock()
 	found := make(map[task.ID]int)
+	var ids []task.ID
 	for _, sp := range sortedSpaces(lister) {
-		sub := s.subWith(sp.Table)
-		if sub == nil {
+		id, sub, ok := s.taskWith(sp)
+		if !ok {
 			continue
 		}
 		_, pos, err := s.cfg.Store.Open(sp, gen)
@@ -130,32 +138,27 @@ func (s *session) onDisk(now int64) []task.ID {
 			continue // opening the task will say what is wrong
 		}
 		if kept := s.keptFor(sp.Table); pos.Exists && (kept == 0 || now-pos.At <= kept) {
-			found[task.ID{Sub: sub.Name, Partition: sp.Partition}]++
+			if found[id]++; found[id] == len(sub.Stores()) {
+				ids = append(ids, id)
+			}
 		}
 		if err := s.cfg.Store.Release(sp, gen); err != nil {
 			s.log.Warn("releasing a space failed", "space", sp.String(), "error", err)
-		}
-	}
-	var ids []task.ID
-	for _, sub := range s.cfg.Topology.Subs {
-		for id, n := range found {
-			if id.Sub == sub.Name && n == len(sub.Stores()) {
-				ids = append(ids, id)
-			}
 		}
 	}
 	slices.SortFunc(ids, task.ID.Compare)
 	return ids
 }
 
-// subWith is the sub-topology that keeps state under a name, or nil.
-func (s *session) subWith(table string) *topology.Sub {
+// taskWith is the task that keeps a space, and its sub-topology; ok is false for
+// a space of a global table, or of a table that the application does not have.
+func (s *session) taskWith(sp store.Space) (id task.ID, sub *topology.Sub, ok bool) {
 	for _, sub := range s.cfg.Topology.Subs {
-		if slices.Contains(sub.Stores(), table) {
-			return sub
+		if slices.Contains(sub.Stores(), sp.Table) {
+			return task.ID{Sub: sub.Name, Partition: sp.Partition}, sub, true
 		}
 	}
-	return nil
+	return task.ID{}, nil, false
 }
 
 func sortedSpaces(l store.Lister) []store.Space {
@@ -163,21 +166,5 @@ func sortedSpaces(l store.Lister) []store.Space {
 	slices.SortFunc(spaces, func(a, b store.Space) int {
 		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(a.Partition, b.Partition))
 	})
-	return spaces
-}
-
-// spacesOf lists the spaces of tasks.
-func (s *session) spacesOf(ids []task.ID) []store.Space {
-	var spaces []store.Space
-	for _, sub := range s.cfg.Topology.Subs {
-		for _, id := range ids {
-			if id.Sub != sub.Name {
-				continue
-			}
-			for _, name := range sub.Stores() {
-				spaces = append(spaces, spaceOf(name, id))
-			}
-		}
-	}
 	return spaces
 }
