@@ -46,7 +46,9 @@ type edit struct {
 //
 // All maps of a run have the same seed, and iterations begin at the same place
 // of each: a map that is made for a log line does not change the order of
-// another one.
+// another one. The same number is what everything in the runtime and the
+// compiler's code that asks for a random one gets; math/rand and names of
+// temporary files draw from a source that nothing else draws from.
 //
 // Goroutines begin with a stack that most of them never outgrow: growing one
 // costs more here than natively.
@@ -76,7 +78,7 @@ var edits = []edit{
 	{"runtime/proc.go", "// Put g and a batch of work from local runnable queue on global queue.\n",
 		"var simState uint64\n\n" +
 			"func simrandn(n uint32) uint32 {\n" +
-			"\tfor simState == 0 {\n\t\tsimState = rand()\n\t}\n" +
+			"\tfor simState == 0 {\n\t\tsimState = simDraw()\n\t}\n" +
 			"\tsimState ^= simState << 13\n\tsimState ^= simState >> 7\n\tsimState ^= simState << 17\n" +
 			"\treturn uint32(((simState >> 32) * uint64(n)) >> 32)\n" +
 			"}\n\n" +
@@ -87,8 +89,13 @@ var edits = []edit{
 			"\treturn simIs[i]\n" +
 			"}\n\n" +
 			"// Put g and a batch of work from local runnable queue on global queue.\n", 1},
-	{"runtime/rand.go", "func maps_rand() uint64 {\n\treturn rand()\n}\n",
-		"var simMaps uint64\n\nfunc maps_rand() uint64 {\n\tif simMaps == 0 {\n\t\tsimMaps = rand()\n\t}\n\treturn simMaps\n}\n", 1},
+	{"runtime/rand.go", "func rand() uint64 {\n",
+		"func rand() uint64 {\n\tif simRand == 0 {\n\t\tsimRand = simDraw()\n\t}\n\treturn simRand\n}\n\n" +
+			"var simRand uint64\n\n//go:nosplit\nfunc simDraw() uint64 {\n", 1},
+	{"runtime/rand.go", "func legacy_fastrand64() uint64 {\n\treturn rand()\n", "func legacy_fastrand64() uint64 {\n\treturn simDraw()\n", 1},
+	{"math/rand/rand.go", "//go:linkname runtime_rand runtime.rand\n", "//go:linkname runtime_rand runtime.fastrand64\n", 1},
+	{"math/rand/v2/rand.go", "//go:linkname runtime_rand runtime.rand\n", "//go:linkname runtime_rand runtime.fastrand64\n", 1},
+	{"os/tempfile.go", "//go:linkname runtime_rand runtime.rand\n", "//go:linkname runtime_rand runtime.fastrand64\n", 1},
 	{"runtime/time.go", "\t\tif t.isFake {\n\t\t\t// Re-randomize timer order.\n", "\t\t{\n\t\t\t// Timers of the same time go off in the order in which they were set.\n", 1},
 	{"runtime/time.go", "\t\t\tt.rand = cheaprand()\n", "\t\t\tsimTimers++\n\t\t\tt.rand = simTimers\n", 1},
 	{"runtime/time.go", "func (tw timerWhen) less(", "var simTimers uint32\n\nfunc (tw timerWhen) less(", 1},
@@ -153,10 +160,10 @@ func Overlay(ctx context.Context, dir, pkgDir string, more map[string]string) (s
 			return "", fmt.Errorf("%s is not as expected, so the scheduler cannot be seeded: this Go version is not supported by the simulator yet", path)
 		}
 		texts[e.file] = strings.ReplaceAll(texts[e.file], e.old, e.new)
-		replace[path] = filepath.Join(dir, filepath.Base(e.file))
+		replace[path] = filepath.Join(dir, flat(e.file))
 	}
 	for file, text := range texts {
-		if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), []byte(text), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, flat(file)), []byte(text), 0o644); err != nil {
 			return "", err
 		}
 	}
@@ -167,6 +174,10 @@ func Overlay(ctx context.Context, dir, pkgDir string, more map[string]string) (s
 	file := filepath.Join(dir, "overlay.json")
 	return file, os.WriteFile(file, overlay, 0o644)
 }
+
+// flat makes one name of a path: two files of the standard library may have
+// the same name.
+func flat(file string) string { return strings.ReplaceAll(file, "/", "_") }
 
 // ErrBuild marks a program that does not compile for the simulator.
 var ErrBuild = errors.New("does not compile for the simulator")

@@ -14,13 +14,16 @@ import (
 )
 
 // program is what the tests run: goroutines that finish in an order of the
-// scheduler's choosing, a map, contexts, random numbers, and timers.
+// scheduler's choosing, maps of all kinds, contexts, random numbers, and
+// timers.
 const program = `package program
 
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"math/rand"
+	randv2 "math/rand/v2"
 	"os"
 	"sync"
 	"testing"
@@ -29,7 +32,8 @@ import (
 
 var garbage [][]byte
 
-// noise allocates and logs when it is wanted, which must not matter.
+// noise allocates, logs and makes maps when it is wanted, which must not
+// matter.
 func noise() {
 	if os.Getenv("NOISY") == "" {
 		return
@@ -38,6 +42,12 @@ func noise() {
 		fmt.Fprintln(os.Stderr, i, time.Now())
 		if garbage = append(garbage, make([]byte, i%100)); i%7 == 0 {
 			garbage = nil
+		}
+		var concurrent sync.Map
+		concurrent.Store(i, true)
+		local := map[int]bool{i: true} // on the stack
+		for k := range local {
+			maphash.Comparable(maphash.MakeSeed(), k)
 		}
 	}
 }
@@ -60,6 +70,13 @@ func TestOrder(t *testing.T) {
 	for k := range m {
 		order += fmt.Sprint(k)
 	}
+	var concurrent sync.Map
+	for i := range 40 {
+		concurrent.Store(i, true)
+	}
+	for k := range concurrent.Range {
+		order += fmt.Sprint("+", k)
+	}
 	parent, cancel := context.WithCancel(t.Context())
 	for i := range 40 {
 		noise()
@@ -75,7 +92,7 @@ func TestOrder(t *testing.T) {
 	time.Sleep(time.Second)
 	cancel()
 	wg.Wait()
-	fmt.Println("order", order, rand.Int(), time.Now().UTC())
+	fmt.Println("order", order, rand.Int(), randv2.Int(), time.Now().UTC())
 }
 
 func TestFail(t *testing.T)  { t.Fatal("as it should") }

@@ -235,8 +235,9 @@ func (r *simRun) done(t *simtest.Target, seed uint64, os outcomes) error {
 	return nil
 }
 
-// repeat runs seeds again, on another number of jobs and with other settings
-// of log and collector, none of which may change what happens.
+// repeat runs seeds again, on another number of jobs, with other settings of
+// log and collector, and looked at on the way, none of which may change what
+// happens.
 func (r *simRun) repeat(t *simtest.Target, traces map[uint64]string) error {
 	jobs := 1
 	if r.jobs == 1 {
@@ -271,11 +272,11 @@ func (r *simRun) repeat(t *simtest.Target, traces map[uint64]string) error {
 		}
 		return nil
 	})
-	r.screen.printf("%d of %d seeds gave the same trace a second time, on %d jobs instead of %d, with log level debug and GOGC=100", same, len(traces), jobs, r.jobs)
+	r.screen.printf("%d of %d seeds gave the same trace a second time, on %d jobs instead of %d, with log level debug, GOGC=100 and a look at the state", same, len(traces), jobs, r.jobs)
 	return err
 }
 
 // other changes settings that must not matter.
 func other(c *simtest.Case) {
-	c.Env = append(c.Env, "WEIR_SIM_LOG=debug", "GOGC=100")
+	c.Env = append(c.Env, "WEIR_SIM_LOG=debug", "WEIR_SIM_STATE=500", "WEIR_SIM_STACKS=500", "GOGC=100")
 }
