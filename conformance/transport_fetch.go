@@ -21,6 +21,7 @@ func fetchChecks() []TransportCheck {
 		transportCheck("fetch/pause-loses-nothing", checkPauseLosesNothing),
 		transportCheck("fetch/limit", checkFetchLimit),
 		transportCheck("fetch/whole", checkFetchWhole),
+		transportCheck("fetch/before", checkFetchBefore),
 		transportCheck("fetch/out-of-range", checkFetchOutOfRange),
 		transportCheck("fetch/waits", checkFetchWaits),
 		transportCheck("fetch/context-ends", checkFetchContextEnds),
@@ -280,6 +281,61 @@ func checkFetchWhole(s *wire) {
 			return nil
 		},
 	})
+}
+
+// checkFetchBefore: a batch says when it was read, and as of when there was
+// nothing to read where it begins. That is known once the reader has met the
+// end, and is older than what the batch begins with, however the answer is cut.
+func checkFetchBefore(s *wire) {
+	a := s.tp("in", 0)
+	f := s.fetcher(places{a: 0})
+	p := s.producer("")
+	sent := make(map[int64]time.Time) // by offset: when it was there at the latest
+	next := int64(0)
+	send := func(words string) {
+		s.send(p, s.words("in", 0, words))
+		for at, now := int64(len(sent)), time.Now(); at < s.end(a); at++ {
+			sent[at] = now
+		}
+	}
+	// read reads on to an offset, and says what the first batch knew.
+	read := func(end int64) (before time.Time) {
+		first, began := true, time.Now()
+		for next < end {
+			s.ok(s.ctx.Err())
+			for _, b := range f.Poll(s.ctx, 2) {
+				s.ok(b.Err)
+				switch {
+				case b.Before.After(sent[next]):
+					s.Fatalf("at %d there was nothing to read at %v, says the batch, and there was at %v", next, b.Before, sent[next])
+				case b.Read.IsZero() || b.Read.After(time.Now()) || b.Read.Before(b.Before):
+					s.Fatalf("at %d the batch was read at %v, with nothing there at %v; asked for after %v", next, b.Read, b.Before, began)
+				}
+				if first {
+					before, first = b.Before, false
+				}
+				next = b.Next
+			}
+		}
+		return before
+	}
+	send("a b c d e")
+	if before := read(5); !before.IsZero() {
+		s.Fatalf("before anything was read there was nothing to read at %v", before)
+	}
+	met := time.Now()
+	f.Pause([]tp{a})
+	send("f g h")
+	send("i")
+	f.Resume([]tp{a})
+	if before := read(9); before.IsZero() || before.Before(met.Add(-time.Minute)) {
+		s.Fatalf("the reader had met the end before %v, and knows of %v", met, before)
+	}
+	f.Set(places{a: 5})
+	next = 5
+	if before := read(9); !before.IsZero() {
+		s.Fatalf("set to where the log goes on, it knows of nothing to read at %v", before)
+	}
 }
 
 func checkFetchWaits(s *wire) {

@@ -164,6 +164,22 @@ func readingFaults() map[string]transportMutation {
 			return batches
 		}}, []string{"fetch/whole"}},
 
+		"a reader that was cut off is said to have looked all the time": {fault{poll: func(f *faultyFetcher, ctx context.Context, limit int) []runtime.Batch {
+			batches := f.Fetcher.Poll(ctx, limit)
+			for i := range batches {
+				batches[i].Before = batches[i].Read
+			}
+			return batches
+		}}, []string{"fetch/before"}},
+
+		"a reader that met the end does not know it": {fault{poll: func(f *faultyFetcher, ctx context.Context, limit int) []runtime.Batch {
+			batches := f.Fetcher.Poll(ctx, limit)
+			for i := range batches {
+				batches[i].Before = time.Time{}
+			}
+			return batches
+		}}, []string{"fetch/before"}},
+
 		"next stops before markers": {fault{poll: func(f *faultyFetcher, ctx context.Context, limit int) []runtime.Batch {
 			var kept []runtime.Batch
 			for _, b := range f.Fetcher.Poll(ctx, limit) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"slices"
 	"sync"
 
 	"github.com/weirstream/weir/core/changelog"
@@ -21,8 +22,8 @@ type globals struct {
 	gen    store.Generation
 	tables []*globalTable
 	done   sync.WaitGroup
-	// damaged hears of a table whose data was found damaged by a reader: all
-	// tasks must be gone before it is rebuilt.
+	// damaged hears of a table whose data was found damaged by a reader, or that
+	// may have missed deletions: all tasks must be gone before it is rebuilt.
 	damaged chan *damageError
 }
 
@@ -34,7 +35,15 @@ type damageError struct {
 }
 
 func (e *damageError) Error() string {
-	return fmt.Sprintf("the store's data of global table %q is damaged and is rebuilt from its topic: %v", e.table, e.err)
+	return fmt.Sprintf("global table %q is rebuilt from its topic: %v", e.table, e.err)
+}
+
+// report tells the session, once.
+func (g *globals) report(e *damageError) {
+	select {
+	case g.damaged <- e:
+	default:
+	}
 }
 
 // A globalTable is one of them. All partitions share one space; the position
@@ -52,6 +61,11 @@ type globalTable struct {
 	unsound map[record.TopicPartition]bool
 	// topic is the identity of the source.
 	topic store.LogID
+	// kept is how long the source keeps deletions, in milliseconds, and whole
+	// when the table last held all of a partition.
+	kept  int64
+	whole map[record.TopicPartition]int64
+	now   int64 // when target was the end
 }
 
 // unsoundAt is the offset that stands in the position for an unsound
@@ -66,8 +80,9 @@ func newGlobals(cfg *Config) *globals {
 // called, then follows them until ctx ends and done is. The table named
 // rebuild, if any, is emptied first.
 func (g *globals) start(ctx context.Context, topics map[string]TopicInfo, rebuild string) error {
+	kept := tombstoneRetention(topics)
 	for _, t := range g.cfg.Topology.Globals {
-		gt, err := g.open(ctx, t, topics[t.Source].Partitions, t.Name == rebuild)
+		gt, err := g.open(ctx, t, topics[t.Source].Partitions, kept[t.Source], t.Name == rebuild)
 		if err != nil {
 			return fmt.Errorf("global table %q: %w", t.Name, err)
 		}
@@ -78,6 +93,9 @@ func (g *globals) start(ctx context.Context, topics map[string]TopicInfo, rebuil
 		f.Set(gt.next)
 		if err := g.follow(ctx, gt, f, gt.behind); err != nil {
 			f.Close()
+			if damage := (*damageError)(nil); errors.As(err, &damage) {
+				return fmt.Errorf("%w: %w", errRejoin, err)
+			}
 			return fmt.Errorf("global table %q: %w", t.Name, err)
 		}
 		g.tables = append(g.tables, gt)
@@ -92,7 +110,7 @@ func (g *globals) start(ctx context.Context, topics map[string]TopicInfo, rebuil
 func (g *globals) readers() map[string]store.Reader {
 	rs := make(map[string]store.Reader)
 	for _, t := range g.tables {
-		rs[t.table.Name] = &guardedReader{t.reader, t.table.Name, g.damaged}
+		rs[t.table.Name] = &guardedReader{t.reader, t.table.Name, g}
 	}
 	return rs
 }
@@ -101,8 +119,8 @@ func (g *globals) readers() map[string]store.Reader {
 type guardedReader struct {
 	store.Reader
 
-	table   string
-	damaged chan<- *damageError
+	table string
+	g     *globals
 }
 
 // Get implements store.Reader.
@@ -126,20 +144,18 @@ func (r *guardedReader) report(err error) error {
 	if !errors.Is(err, store.ErrCorrupt) {
 		return err
 	}
-	damage := &damageError{r.table, err}
-	select {
-	case r.damaged <- damage:
-	default:
-	}
+	damage := &damageError{r.table, fmt.Errorf("the store's data is damaged: %w", err)}
+	r.g.report(damage)
 	return damage
 }
 
 // open finds where to read on, or empties what does not fit the topic.
-func (g *globals) open(ctx context.Context, t *topology.Table, partitions int32, rebuild bool) (*globalTable, error) {
+func (g *globals) open(ctx context.Context, t *topology.Table, partitions int32, kept int64, rebuild bool) (*globalTable, error) {
 	gt := &globalTable{
 		table: t, space: store.Space{Table: t.Name},
 		next: make(map[record.TopicPartition]int64), target: make(map[record.TopicPartition]int64),
 		unsound: make(map[record.TopicPartition]bool),
+		kept:    kept, whole: make(map[record.TopicPartition]int64), now: nowMillis(),
 	}
 	var parts []record.TopicPartition
 	for p := range partitions {
@@ -162,17 +178,17 @@ func (g *globals) open(ctx context.Context, t *topology.Table, partitions int32,
 	for _, tp := range parts {
 		off, had := at[tp]
 		plan := changelog.NewPlan(changelog.Log{Space: gt.space, TP: tp, ID: ranges[tp].Topic, Start: ranges[tp].Start, End: ranges[tp].End,
-			Position: store.Position{Log: pos.Log, Changelog: off, Exists: had}})
+			Position: store.Position{Log: pos.Log, Changelog: off, At: pos.At, Exists: had}, Now: gt.now, TombstoneRetention: kept})
 		gt.topic = ranges[tp].Topic
 		if plan.Drop {
 			g.cfg.Logger.Warn("rebuilding a global table from its topic", "table", t.Name, "reason", plan.Reason)
 		}
 		drop = drop || plan.Drop
-		gt.next[tp], gt.target[tp] = plan.From, plan.To
+		gt.next[tp], gt.target[tp], gt.whole[tp] = plan.From, plan.To, plan.Since
 	}
 	if drop {
 		for _, tp := range parts {
-			gt.next[tp] = ranges[tp].Start
+			gt.next[tp], gt.whole[tp] = ranges[tp].Start, gt.now
 		}
 		if err := g.cfg.Store.Drop(gt.space, g.gen); err != nil {
 			return nil, err
@@ -182,7 +198,26 @@ func (g *globals) open(ctx context.Context, t *topology.Table, partitions int32,
 		}
 	}
 	gt.reader = r
+	for tp, next := range gt.next {
+		if err := gt.advance(gt.next, gt.whole, tp, changelog.Read{Next: next}); err != nil {
+			return nil, err
+		}
+	}
 	return gt, nil
+}
+
+// advance notes how far a partition was read, and when the table last held all of
+// it. It fails when that was so long before the read that deletions may be missing.
+func (gt *globalTable) advance(next, whole map[record.TopicPartition]int64, tp record.TopicPartition, rd changelog.Read) error {
+	was := max(whole[tp], rd.Before)
+	if rd.Next > next[tp] && changelog.Forgotten(was, rd.At, gt.kept) {
+		return &damageError{gt.table.Name, fmt.Errorf("it was last complete %d ms before it read on in %v, longer than deletions are kept there (%d ms): some may have been missed", rd.At-was, tp, gt.kept)}
+	}
+	next[tp], whole[tp] = rd.Next, max(was, rd.Whole)
+	if rd.Next >= gt.target[tp] {
+		whole[tp] = max(whole[tp], gt.now)
+	}
+	return nil
 }
 
 // behind reports whether the table has not reached its target.
@@ -196,7 +231,8 @@ func (gt *globalTable) behind() bool {
 }
 
 // follow reads while on says so. After an error gt.next is where the store
-// is, and the fetcher has to be set there before it is polled again.
+// is, and the fetcher has to be set there before it is polled again; after a
+// damageError the table has to be rebuilt.
 func (g *globals) follow(ctx context.Context, gt *globalTable, f Fetcher, on func() bool) error {
 	var batch store.Batch
 	for on() {
@@ -207,11 +243,15 @@ func (g *globals) follow(ctx context.Context, gt *globalTable, f Fetcher, on fun
 		if len(batches) == 0 {
 			continue
 		}
-		next := maps.Clone(gt.next)
+		next, whole := maps.Clone(gt.next), maps.Clone(gt.whole)
 		p := batch.Part(gt.space, g.gen)
-		for _, b := range batches {
+		for i := range batches {
+			b := &batches[i]
 			if b.Err != nil {
 				return b.Err
+			}
+			if err := gt.advance(next, whole, b.TP, readOf(b)); err != nil {
+				return err
 			}
 			for i := range b.Records {
 				if r := &b.Records[i]; r.Value == nil {
@@ -220,21 +260,21 @@ func (g *globals) follow(ctx context.Context, gt *globalTable, f Fetcher, on fun
 					p.Put(r.Key, r.Value)
 				}
 			}
-			next[b.TP] = b.Next
 		}
-		p.Position = gt.position(next)
+		p.Position = gt.position(next, whole)
 		if err := g.cfg.Store.Apply(&batch); err != nil {
 			return err
 		}
-		gt.next = next
+		gt.next, gt.whole = next, whole
 		batch.Reset()
 	}
 	return nil
 }
 
-// position describes a table that has read up to next.
-func (gt *globalTable) position(next map[record.TopicPartition]int64) store.Position {
-	pos := store.Position{Log: gt.topic, StreamTime: record.NoTime, At: nowMillis(), Exists: true}
+// position describes a table that has read up to next, and last held all of its
+// partitions when whole says.
+func (gt *globalTable) position(next, whole map[record.TopicPartition]int64) store.Position {
+	pos := store.Position{Log: gt.topic, StreamTime: record.NoTime, At: slices.Min(slices.Collect(maps.Values(whole))), Exists: true}
 	for p := range int32(len(next)) {
 		tp := record.TopicPartition{Topic: gt.table.Source, Partition: p}
 		in := store.InputOffset{Topic: tp.Topic, Partition: p, Offset: next[tp]}
@@ -262,12 +302,17 @@ func (g *globals) followOn(ctx context.Context, gt *globalTable, f Fetcher) {
 		if err == nil || ctx.Err() != nil {
 			return
 		}
+		if damage := (*damageError)(nil); errors.As(err, &damage) {
+			g.report(damage)
+			return
+		}
 		g.cfg.Logger.Warn("following a global table failed; trying again", "table", gt.table.Name, "error", err)
 		wait.sleep(ctx)
+		now := nowMillis()
 		if ranges, err := g.cfg.Transport.Offsets(ctx, keys(gt.next)); err == nil {
 			for tp, r := range ranges {
 				if gt.next[tp] < r.Start || gt.next[tp] > r.End || r.Topic != gt.topic {
-					gt.next[tp], gt.unsound[tp] = r.Start, true
+					gt.next[tp], gt.unsound[tp], gt.whole[tp] = r.Start, true, now
 				}
 			}
 			for _, r := range ranges {

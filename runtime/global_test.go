@@ -7,6 +7,7 @@ import (
 	"maps"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/weirstream/weir/core/record"
 	"github.com/weirstream/weir/core/store"
@@ -30,6 +31,9 @@ type globalLog struct {
 	fail map[int]error
 	// empty is called when there is nothing left to read.
 	empty func()
+	// timed batches say when they were read, and that there was nothing before.
+	timed  bool
+	before time.Time
 }
 
 func newGlobalLog() *globalLog {
@@ -69,7 +73,11 @@ func (l *globalLog) take(tp record.TopicPartition) (b Batch, ok bool) {
 		return b, false
 	}
 	l.at[tp]++
-	return Batch{TP: tp, Records: l.rows[tp][at : at+1], Next: at + 1}, true
+	b = Batch{TP: tp, Records: l.rows[tp][at : at+1], Next: at + 1}
+	if l.timed {
+		b.Read, b.Before = time.Now(), l.before
+	}
+	return b, true
 }
 
 func (l globalReader) Poll(context.Context, int) (bs []Batch) {
@@ -109,7 +117,7 @@ func (l *globalLog) follow(t *testing.T, s store.Store) map[string]string {
 	t.Helper()
 	cfg := &Config{Store: s, Transport: l, Logger: slog.New(slog.DiscardHandler), Topology: &topology.Topology{}}
 	g := &globals{cfg: cfg, gen: store.Generation(nowMillis())}
-	gt, err := g.open(t.Context(), &topology.Table{Name: "dims", Source: "dims"}, 2, false)
+	gt, err := g.open(t.Context(), &topology.Table{Name: "dims", Source: "dims"}, 2, 0, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +184,7 @@ func globalTableCutOff(t *testing.T) {
 	l.put(dims[0], "later", "0")
 	cfg := &Config{Store: s, Transport: l, Logger: slog.New(slog.DiscardHandler)}
 	g := &globals{cfg: cfg, gen: store.Generation(nowMillis())}
-	gt, err := g.open(t.Context(), &topology.Table{Name: "dims", Source: "dims"}, 2, false)
+	gt, err := g.open(t.Context(), &topology.Table{Name: "dims", Source: "dims"}, 2, 0, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"strconv"
+	"strings"
 
 	"github.com/weirstream/weir/core/changelog"
 	"github.com/weirstream/weir/core/record"
@@ -98,10 +98,14 @@ func (s *session) openSpace(sp store.Space, gen store.Generation, rebuild bool) 
 	return l, r, err
 }
 
-// tombstoneRetention reads delete.retention.ms of the changelogs.
+// tombstoneRetention reads delete.retention.ms of compacted topics. Where nothing
+// is compacted, deletions go with the beginning of the log, which readers notice.
 func tombstoneRetention(infos map[string]TopicInfo) map[string]int64 {
 	ms := make(map[string]int64)
-	for name, info := range maps.All(infos) {
+	for name, info := range infos {
+		if policy, ok := info.Config["cleanup.policy"]; ok && !strings.Contains(policy, "compact") {
+			continue
+		}
 		if v, err := strconv.ParseInt(info.Config["delete.retention.ms"], 10, 64); err == nil {
 			ms[name] = v
 		}

@@ -103,6 +103,17 @@ func (rs *restorer) begin(p changelog.Plan) error {
 	return nil
 }
 
+// readOf is what a batch of a changelog has brought.
+func readOf(b *Batch) changelog.Read {
+	ms := func(t time.Time) int64 {
+		if t.IsZero() {
+			return 0
+		}
+		return t.UnixMilli()
+	}
+	return changelog.Read{Records: b.Records, Next: b.Next, At: ms(b.Read), Before: ms(b.Before), Whole: ms(b.Whole)}
+}
+
 // abort gives up the loads that are not complete.
 func (rs *restorer) abort() {
 	for _, r := range rs.spaces {
@@ -164,10 +175,14 @@ func (rs *restorer) add(ctx context.Context, f Fetcher, b *Batch) error {
 	if b.Err != nil {
 		return b.Err
 	}
-	if r.load != nil {
-		return r.Load(r.load, b.Records, b.Next)
+	rd := readOf(b)
+	if r.TooLate(rd) {
+		return rs.again(ctx, f, r)
 	}
-	r.Add(rs.batch.Part(r.plan.Space, rs.gen), b.Records, b.Next, 0)
+	if r.load != nil {
+		return r.Load(r.load, rd)
+	}
+	r.Add(rs.batch.Part(r.plan.Space, rs.gen), rd)
 	for i := range b.Records {
 		rs.bytes += len(b.Records[i].Key) + len(b.Records[i].Value)
 	}
@@ -177,21 +192,26 @@ func (rs *restorer) add(ctx context.Context, f Fetcher, b *Batch) error {
 	return nil
 }
 
-// again starts a space over whose log moved under the restore (retention).
+// again plans a space once more: its log moved under the restore (retention), or
+// the restore did not read it for so long that deletions may be gone from it.
 func (rs *restorer) again(ctx context.Context, f Fetcher, r *restoring) error {
 	if err := rs.write(); err != nil {
 		return err
 	}
 	tp := r.plan.TP
+	now := nowMillis()
 	ranges, err := rs.s.cfg.Transport.Offsets(ctx, []record.TopicPartition{tp})
 	if err != nil {
 		return err
 	}
-	l := changelog.Log{Space: r.plan.Space, TP: tp, ID: ranges[tp].Topic, Start: ranges[tp].Start, End: ranges[tp].End, Now: nowMillis()}
+	l := changelog.Log{
+		Space: r.plan.Space, TP: tp, ID: ranges[tp].Topic, Start: ranges[tp].Start, End: ranges[tp].End,
+		Now: now, TombstoneRetention: r.plan.TombstoneRetention,
+	}
 	if r.load != nil {
 		r.load.Abort() // the space is empty, as it was
 	} else {
-		l.Position = store.Position{Log: r.plan.ID, Changelog: r.Next(), At: r.plan.Since, Exists: true}
+		l.Position = r.Position()
 	}
 	p := changelog.NewPlan(l)
 	delete(rs.spaces, tp)

@@ -161,11 +161,7 @@ func (b *standbys) fetched(ctx context.Context, f *Batch) {
 	case f.Err != nil:
 		b.step(ctx, standby.FetchFailed{TP: f.TP, Session: session, Err: f.Err})
 	default:
-		ev := standby.Fetched{TP: f.TP, Session: session, Records: f.Records, Next: f.Next}
-		if !f.Whole.IsZero() {
-			ev.Whole = f.Whole.UnixMilli()
-		}
-		b.step(ctx, ev)
+		b.step(ctx, standby.Fetched{TP: f.TP, Session: session, Read: readOf(f)})
 	}
 }
 
@@ -296,6 +292,7 @@ func (b *standbys) open(ctx context.Context, e standby.Open, delay time.Duration
 		ev.Logs = append(ev.Logs, l)
 	}
 	Crash(b.s.cfg, "standby.opened")
+	now := nowMillis() // before the ends: what is complete up to them was complete then
 	ranges, err := b.s.cfg.Transport.Offsets(ctx, logs)
 	if err != nil {
 		fail(fmt.Errorf("reading the ends of its changelogs: %w", err))
@@ -303,7 +300,7 @@ func (b *standbys) open(ctx context.Context, e standby.Open, delay time.Duration
 	for i := range ev.Logs {
 		l, r := &ev.Logs[i], ranges[logs[i]]
 		l.TP, l.ID, l.Start, l.End = logs[i], r.Topic, r.Start, r.End
-		l.Now, l.TombstoneRetention = nowMillis(), b.s.tombstones[logs[i].Topic]
+		l.Now, l.TombstoneRetention = now, b.s.tombstones[logs[i].Topic]
 	}
 	b.post(ev)
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/weirstream/weir/core/changelog"
 	"github.com/weirstream/weir/core/store"
 	"github.com/weirstream/weir/core/task"
 	"github.com/weirstream/weir/core/topology"
@@ -86,7 +87,7 @@ func (s *session) sweep(now int64) {
 		if !ok || kept == 0 || here[id] {
 			continue // of a global table, or not of this application, or ours
 		}
-		dropped, err := s.sweepSpace(sp, gen, now-kept)
+		dropped, err := s.sweepSpace(sp, gen, now, kept)
 		if dropped {
 			s.assignor.forget(id)
 		}
@@ -97,15 +98,15 @@ func (s *session) sweep(now int64) {
 	}
 }
 
-// sweepSpace drops a space that was last complete before a time, and reports
-// whether it did.
-func (s *session) sweepSpace(sp store.Space, gen store.Generation, before int64) (dropped bool, err error) {
+// sweepSpace drops a space that has outlived the deletions of its changelog, which
+// are kept for that long, and reports whether it did.
+func (s *session) sweepSpace(sp store.Space, gen store.Generation, now, kept int64) (dropped bool, err error) {
 	_, pos, err := s.cfg.Store.Open(sp, gen)
 	damaged := errors.Is(err, store.ErrCorrupt)
 	if err != nil && !damaged {
 		return false, err
 	}
-	if damaged || pos.Exists && pos.At < before {
+	if damaged || pos.Exists && changelog.Forgotten(pos.At, now, kept) {
 		if err := s.cfg.Store.Drop(sp, gen); err != nil {
 			return false, err
 		}
@@ -137,7 +138,7 @@ func (s *session) onDisk(now int64) []task.ID {
 		if err != nil {
 			continue // opening the task will say what is wrong
 		}
-		if kept := s.keptFor(sp.Table); pos.Exists && (kept == 0 || now-pos.At <= kept) {
+		if pos.Exists && !changelog.Forgotten(pos.At, now, s.keptFor(sp.Table)) {
 			if found[id]++; found[id] == len(sub.Stores()) {
 				ids = append(ids, id)
 			}

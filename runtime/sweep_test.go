@@ -113,7 +113,7 @@ func TestSweepLosesAgainstAnAssignment(t *testing.T) {
 	if _, _, err := st.Open(sp, 1<<62); err != nil {
 		t.Fatal(err)
 	}
-	if dropped, err := s.sweepSpace(sp, s.nextGeneration(), now); dropped || !errors.Is(err, store.ErrFenced) {
+	if dropped, err := s.sweepSpace(sp, s.nextGeneration(), now, 1); dropped || !errors.Is(err, store.ErrFenced) {
 		t.Errorf("a space of a newer generation: dropped %t, %v; want %v", dropped, err, store.ErrFenced)
 	}
 	s.sweep(now)

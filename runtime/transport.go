@@ -217,10 +217,15 @@ type Batch struct {
 	// records included: a reader that has Next has seen all below it. Poll
 	// gives a batch without records when only Next moves.
 	Next int64
-	// Whole is a time at which readers of committed records found nothing at
-	// Next or beyond: when the question was asked that the broker answered up
-	// to its last stable offset. Zero when there was more to read.
-	Whole time.Time
+	// Read is when the broker's answer came. Before and Whole are times at which
+	// readers of committed records found nothing to read, at the offset where the
+	// batch begins or beyond, and at Next or beyond: when the question was asked
+	// that the broker answered up to its last stable offset. Before is zero when
+	// that was never seen since Set, Whole when there was more to read.
+	//
+	// How long ago that was tells whether compaction may have removed deletions
+	// that the reader never saw (delete.retention.ms).
+	Read, Before, Whole time.Time
 	// HighWatermark is the end of the partition as last seen.
 	HighWatermark int64
 	Err           error

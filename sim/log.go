@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"slices"
 
 	"github.com/weirstream/weir/core/record"
@@ -138,6 +139,16 @@ func (p *partition) fold(to int64) (table map[string][]byte, moot map[string]boo
 			delete(moot, k)
 		}
 	}
+	if len(moot) == 0 {
+		return table, moot
+	}
+	newer := make(map[string]bool)
+	for at := max(p.start, to); at < p.end(); at++ {
+		if e := &p.log[at]; e.committed() {
+			newer[string(e.rec.Key)] = true
+		}
+	}
+	maps.DeleteFunc(moot, func(k string, _ bool) bool { return !newer[k] })
 	return table, moot
 }
 

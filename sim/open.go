@@ -160,29 +160,50 @@ func (j *restoreJob) step() bool {
 
 func (j *restoreJob) drop() error {
 	for _, r := range j.spaces {
-		if !r.plan.Drop {
-			continue
-		}
-		j.p.s.stats.Rebuilt++
-		if err := j.p.w.disk.Drop(r.plan.Space, j.e.Generation); err != nil {
+		if err := j.empty(r); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (j *restoreJob) read(r *restoring) error {
+func (j *restoreJob) empty(r *restoring) error {
+	if !r.plan.Drop {
+		return nil
+	}
+	j.p.s.stats.Rebuilt++
+	return j.p.w.disk.Drop(r.plan.Space, j.e.Generation)
+}
+
+// again plans a space once more that was not read for so long that deletions may
+// be gone from its log.
+func (j *restoreJob) again(r *restoring) error {
 	s := j.p.s
 	p := s.broker.partition(r.plan.TP)
-	rs, next, err := p.fetch(r.Next(), s.limit(s.cfg.restoreRecords))
+	plan := changelog.NewPlan(changelog.Log{
+		Space: r.plan.Space, TP: r.plan.TP, ID: p.id(), Start: p.start, End: p.end(), Position: r.Position(),
+		Now: s.millis(), TombstoneRetention: r.plan.TombstoneRetention,
+	})
+	*r = restoring{plan, changelog.NewRestore(plan)}
+	return j.empty(r)
+}
+
+func (j *restoreJob) read(r *restoring) error {
+	s := j.p.s
+	rd := changelog.Read{At: s.millis()}
+	rs, next, err := s.broker.partition(r.plan.TP).fetch(r.Next(), s.limit(s.cfg.restoreRecords))
 	if err != nil {
 		return err
 	}
 	if f := s.hooks.restored; f != nil {
 		rs = f(rs)
 	}
+	rd.Records, rd.Next = rs, next
+	if r.TooLate(rd) {
+		return j.again(r)
+	}
 	j.batch.Reset()
-	r.Add(j.batch.Part(r.plan.Space, j.e.Generation), rs, next, 0)
+	r.Add(j.batch.Part(r.plan.Space, j.e.Generation), rd)
 	s.stats.Restored += len(rs)
 	return j.p.w.disk.Apply(&j.batch)
 }

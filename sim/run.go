@@ -213,6 +213,11 @@ func (s *App) wake() (int64, bool) {
 // setClock moves the clock and lets the group and the coordinator see it.
 func (s *App) setClock(t time.Time) {
 	s.now = t
+	for _, w := range s.workers {
+		if w.p != nil && !w.frozen && w.p.standbys != nil {
+			w.p.standbys.idle(s.millis())
+		}
+	}
 	s.broker.expire(s.millis())
 	s.expireSessions()
 	s.expireBudgets()

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/weirstream/weir"
 )
@@ -158,6 +159,54 @@ func TestStandbyOfACompactedLog(t *testing.T) {
 		t.Errorf("%d records were replayed, want none", s.stats.Restored)
 	}
 	wantTotal(t, s, b.counts, 61)
+	s.Check()
+}
+
+// A standby sees nothing of its log for longer than deletions are kept, and one
+// of them goes meanwhile: it must not go on from where it was.
+func TestStandbyCutOffForLongerThanDeletionsAreKept(t *testing.T) {
+	t.Parallel()
+	app := weir.NewApp("app")
+	in := weir.NewTopic[string, string](app, "in")
+	words := weir.NewTable[string, string](app, "words")
+	weir.EachEvent(in.Stream(), "keep", func(ctx weir.Context, e weir.Event[string, string]) error {
+		if e.Value == "" {
+			return words.Delete(ctx, e.Key)
+		}
+		return words.Set(ctx, e.Key, e.Value)
+	}, weir.Uses(words))
+	s := New(t, app, Workers(2), Standbys(1), TopicPartitions("in", 1))
+	s.cfg.tombstones = 10 * time.Second
+	s.Run()
+	owner, standby := s.Owner("in", 0), standbyOf(t, s, 0)
+	Send(s, in, "a", "1")
+	Send(s, in, "b", "1")
+	s.Settle()
+	s.Advance(time.Minute) // with nothing to read
+	Send(s, in, "c", "1")
+	s.Settle()
+	if s.stats.Rebuilt != 0 {
+		t.Errorf("%d spaces were rebuilt of a standby that saw everything", s.stats.Rebuilt)
+	}
+
+	w := s.workers[standby]
+	w.frozen = true // unlike with Freeze, the group does not notice
+	Send(s, in, "a", "")
+	Send(s, in, "d", "1")
+	s.Commit()
+	s.Advance(11 * time.Second)
+	s.Compact("app-words-changelog", true)
+	w.frozen = false
+	s.Settle()
+	if s.stats.Rebuilt != 1 {
+		t.Errorf("%d spaces were rebuilt, want one", s.stats.Rebuilt)
+	}
+	s.Crash(owner)
+	s.expelNow(owner)
+	s.Settle()
+	if got := Table(s, words); len(got) != 3 || got["a"] != "" {
+		t.Errorf("the table has %v", got)
+	}
 	s.Check()
 }
 

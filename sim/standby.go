@@ -106,6 +106,15 @@ func (b *standbys) ready(add func(action) bool) bool {
 	return false
 }
 
+// idle notes until when those that read have waited for more.
+func (b *standbys) idle(now int64) {
+	for _, r := range b.reads {
+		if !r.paused && !b.p.s.readable(r) {
+			r.before = now
+		}
+	}
+}
+
 // open answers the oldest Open.
 func (b *standbys) open() {
 	e := b.opens[0]
@@ -138,10 +147,10 @@ func (b *standbys) read(r *reading) {
 		b.step(standby.FetchFailed{TP: r.tp, Session: r.session})
 		return
 	}
-	r.next = next
-	ev := standby.Fetched{TP: r.tp, Session: r.session, Records: rs, Next: next}
-	if next >= s.broker.partition(r.tp).stable() {
+	ev := standby.Fetched{TP: r.tp, Session: r.session, Read: changelog.Read{Records: rs, Next: next, At: s.millis(), Before: r.before}}
+	if r.next, r.before = next, 0; next >= s.broker.partition(r.tp).stable() {
 		ev.Whole = s.millis()
+		r.before = ev.Whole
 	}
 	b.step(ev)
 	b.step(standby.Polled{})

@@ -49,6 +49,7 @@ type reading struct {
 	session int64
 	next    int64
 	paused  bool
+	before  int64 // when there was last nothing to read, of a changelog
 }
 
 // start runs a worker: a new process that knows nothing but the disk.

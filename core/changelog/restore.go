@@ -27,6 +27,12 @@ type Log struct {
 	Now, TombstoneRetention int64
 }
 
+// Forgotten reports whether, at a time, deletions may be gone from a log whose
+// reader last held all of it at whole: compaction keeps a tombstone for the
+// retention after it was written, and then for as long as it likes. All are in
+// milliseconds; a retention of zero means that none is ever gone.
+func Forgotten(whole, now, retention int64) bool { return retention > 0 && now-whole > retention }
+
 // A Plan says how to restore one space.
 type Plan struct {
 	Space store.Space
@@ -43,6 +49,9 @@ type Plan struct {
 	// space has not seen are kept for it: until the restore is done, that is
 	// when its data was last complete, or when reading from the start began.
 	Now, Since int64
+	// TombstoneRetention is that of the log, in milliseconds: who has not
+	// read on for longer than that begins anew.
+	TombstoneRetention int64
 	// Fresh says that the space begins with nothing: it has no position, or
 	// is dropped first.
 	Fresh bool
@@ -51,7 +60,7 @@ type Plan struct {
 // NewPlan decides how to restore a space. What the store holds is kept when
 // it is a prefix of the log; otherwise the space is rebuilt from the start.
 func NewPlan(l Log) Plan {
-	p := Plan{Space: l.Space, TP: l.TP, ID: l.ID, From: l.Start, To: l.End, Now: l.Now, Since: l.Now}
+	p := Plan{Space: l.Space, TP: l.TP, ID: l.ID, From: l.Start, To: l.End, Now: l.Now, Since: l.Now, TombstoneRetention: l.TombstoneRetention}
 	at, log := l.Position.Changelog, l.Position.Log
 	rebuild := func(format string, args ...any) Plan {
 		p.Drop, p.Fresh, p.Reason = true, true, fmt.Sprintf(format, args...)
@@ -69,12 +78,25 @@ func NewPlan(l Log) Plan {
 		return rebuild("the store's position %d is beyond the end %d of %s: the log was truncated or made anew", at, l.End, l.TP)
 	case at < l.Start:
 		return rebuild("the store's position %d is before the start %d of %s: deletions may have been missed", at, l.Start, l.TP)
-	case l.TombstoneRetention > 0 && at < l.End && l.Now-l.Position.At > l.TombstoneRetention:
-		return rebuild("%s was last written %d ms ago, longer than tombstones of %s are kept (%d ms): deletions may have been missed",
+	case at < l.End && Forgotten(l.Position.At, l.Now, l.TombstoneRetention):
+		return rebuild("%s was last complete %d ms ago, longer than tombstones of %s are kept (%d ms): deletions may have been missed",
 			l.Space, l.Now-l.Position.At, l.TP, l.TombstoneRetention)
 	}
 	p.From, p.Since = at, l.Position.At
 	return p
+}
+
+// A Read is what reading a log on has brought.
+type Read struct {
+	// Records are committed ones.
+	Records []record.Record
+	// Next is the offset after them, control records included.
+	Next int64
+	// At is when they were read. Before and Whole are times at which the log
+	// had nothing committed to read: at the offset where the read began or
+	// beyond, and at Next or beyond. All are Unix milliseconds, zero when not
+	// known.
+	At, Before, Whole int64
 }
 
 // A Restore follows the restore of one space.
@@ -88,14 +110,14 @@ type Restore struct {
 // NewRestore begins one. A log with nothing to read is Done at once.
 func NewRestore(p Plan) *Restore {
 	r := &Restore{plan: p, next: p.From, whole: p.Since}
-	r.advance(p.From, 0)
+	r.advance(Read{Next: p.From})
 	return r
 }
 
 // advance notes what was read. What was complete when the plan was made is
 // complete as of then.
-func (r *Restore) advance(next, whole int64) {
-	r.next, r.whole = max(r.next, next), max(r.whole, whole)
+func (r *Restore) advance(rd Read) {
+	r.next, r.whole = max(r.next, rd.Next), max(r.whole, rd.Before, rd.Whole)
 	if r.Done() {
 		r.whole = max(r.whole, r.plan.Now)
 	}
@@ -115,14 +137,18 @@ func (r *Restore) Records() int64 { return r.records }
 // Remaining is how many offsets are left.
 func (r *Restore) Remaining() int64 { return max(r.plan.To-r.next, 0) }
 
-// Add puts committed records and the position after them into a batch. next
-// is the offset after them, control records included. whole is a time at which
-// the log had nothing committed to read at next or beyond, in Unix milliseconds,
-// or zero when none is known. Records before the restore's position are dropped:
-// a fetch may begin early.
-func (r *Restore) Add(p *store.Part, rs []record.Record, next, whole int64) {
-	for i := range rs {
-		rec := &rs[i]
+// TooLate reports whether a read came so long after the space was complete that
+// deletions may be missing from it. Nothing of it may be added: the space has to
+// be planned again, from its Position, and will be rebuilt.
+func (r *Restore) TooLate(rd Read) bool {
+	return rd.Next > r.next && Forgotten(max(r.whole, rd.Before), rd.At, r.plan.TombstoneRetention)
+}
+
+// Add puts what was read and the position after it into a batch. Records before
+// the restore's position are dropped: a fetch may begin early.
+func (r *Restore) Add(p *store.Part, rd Read) {
+	for i := range rd.Records {
+		rec := &rd.Records[i]
 		if rec.Offset < r.next {
 			continue
 		}
@@ -133,15 +159,15 @@ func (r *Restore) Add(p *store.Part, rs []record.Record, next, whole int64) {
 		}
 		r.records++
 	}
-	r.advance(next, whole)
+	r.advance(rd)
 	p.Position = r.Position()
 }
 
 // Load is Add for a space that is filled in bulk, whose position is given to
 // the loader at the end.
-func (r *Restore) Load(l store.Loader, rs []record.Record, next int64) error {
-	for i := range rs {
-		rec := &rs[i]
+func (r *Restore) Load(l store.Loader, rd Read) error {
+	for i := range rd.Records {
+		rec := &rd.Records[i]
 		if rec.Offset < r.next {
 			continue
 		}
@@ -150,7 +176,7 @@ func (r *Restore) Load(l store.Loader, rs []record.Record, next int64) error {
 		}
 		r.records++
 	}
-	r.advance(next, 0)
+	r.advance(rd)
 	return nil
 }
 

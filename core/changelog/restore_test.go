@@ -174,7 +174,7 @@ func restore(t *rapid.T, s *space, log []*record.Record) bool {
 			}
 		}
 		var b store.Batch
-		r.Add(b.Part(store.Space{Table: "t"}, 1), rs, at, 0)
+		r.Add(b.Part(store.Space{Table: "t"}, 1), changelog.Read{Records: rs, Next: at})
 		s.apply(&b)
 		if r.Remaining() >= before {
 			t.Fatalf("no progress at %d", r.Next())
@@ -196,7 +196,7 @@ func TestRestorePosition(t *testing.T) {
 	r := changelog.NewRestore(changelog.Plan{ID: store.LogID{7}, From: 4, To: 9, Since: 33, Now: 78})
 	var b store.Batch
 	part := b.Part(store.Space{Table: "t"}, 1)
-	r.Add(part, []record.Record{{Offset: 3, Key: []byte("old")}, {Offset: 5, Key: []byte("k"), Value: []byte("v")}}, 8, 0)
+	r.Add(part, changelog.Read{Records: []record.Record{{Offset: 3, Key: []byte("old")}, {Offset: 5, Key: []byte("k"), Value: []byte("v")}}, Next: 8})
 	want := store.Position{Log: store.LogID{7}, Changelog: 8, StreamTime: record.NoTime, At: 33, Exists: true}
 	if part.Position.Log != want.Log || part.Position.Changelog != want.Changelog || part.Position.StreamTime != want.StreamTime || part.Position.At != want.At || !part.Position.Exists {
 		t.Errorf("position %+v, want %+v", part.Position, want)
@@ -208,17 +208,17 @@ func TestRestorePosition(t *testing.T) {
 		t.Errorf("done %t, %d remaining at %d; want 1 at 8: the end is an offset", r.Done(), r.Remaining(), r.Next())
 	}
 	// A marker takes the last offset; nothing is seen of it.
-	r.Add(part, nil, 9, 0)
+	r.Add(part, changelog.Read{Next: 9})
 	if !r.Done() || part.Position.At != 78 {
 		t.Errorf("done %t, complete at %d; want it done and complete at 78", r.Done(), part.Position.At)
 	}
 	// A standby follows the log beyond that. It is complete when it has met
 	// the log's end, and not while it lags.
-	r.Add(part, nil, 12, 0)
+	r.Add(part, changelog.Read{Next: 12})
 	if part.Position.Changelog != 12 || part.Position.At != 78 {
 		t.Errorf("at %d complete at %d; want 12, complete at 78", part.Position.Changelog, part.Position.At)
 	}
-	if r.Add(part, nil, 15, 99); part.Position.At != 99 {
+	if r.Add(part, changelog.Read{Next: 15, Whole: 99}); part.Position.At != 99 {
 		t.Errorf("complete at %d, want 99", part.Position.At)
 	}
 }
@@ -241,7 +241,7 @@ func TestBrokenOffRestoreIsAsOldAsItsBegin(t *testing.T) {
 		r := changelog.NewRestore(c.plan)
 		var b store.Batch
 		part := b.Part(store.Space{Table: "t"}, 1)
-		r.Add(part, []record.Record{{Offset: 4, Key: []byte("k"), Value: []byte("v")}}, 5, 0)
+		r.Add(part, changelog.Read{Records: []record.Record{{Offset: 4, Key: []byte("k"), Value: []byte("v")}}, Next: 5, At: c.since})
 		again := changelog.Log{End: 9, TombstoneRetention: kept, Position: part.Position, Now: c.since + kept}
 		if p := changelog.NewPlan(again); p.Drop || p.Since != c.since {
 			t.Errorf("%s: at %d: drop %t (%s), kept since %d, want since %d", name, again.Now, p.Drop, p.Reason, p.Since, c.since)
@@ -249,6 +249,24 @@ func TestBrokenOffRestoreIsAsOldAsItsBegin(t *testing.T) {
 		again.Now++
 		if p := changelog.NewPlan(again); !p.Drop {
 			t.Errorf("%s: at %d a tombstone may be gone, and the space is kept", name, again.Now)
+		}
+		// The same for one that does not break off, but reads no sooner. What
+		// it sees of the log, or of its end, makes it young again.
+		for _, late := range []struct {
+			name string
+			read changelog.Read
+			want bool
+		}{
+			{"in time", changelog.Read{Next: 6, At: c.since + kept}, false},
+			{"late", changelog.Read{Next: 6, At: c.since + kept + 1}, true},
+			{"late, with nothing new", changelog.Read{Next: 5, At: c.since + kept + 1}, false},
+			{"there was nothing before", changelog.Read{Next: 6, At: c.since + kept + 1, Before: c.since + 1}, false},
+			{"late, though it meets the end", changelog.Read{Next: 9, At: c.since + kept + 1, Whole: c.since + kept + 1}, true},
+			{"at a time that is not known", changelog.Read{Next: 6}, false},
+		} {
+			if got := r.TooLate(late.read); got != late.want {
+				t.Errorf("%s: a read %s is too late: %t", name, late.name, got)
+			}
 		}
 	}
 }

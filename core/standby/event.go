@@ -40,15 +40,11 @@ type (
 		Generation store.Generation
 		Err        error
 	}
-	// Fetched brings committed records; Session is that of the Fetch effect.
-	// Whole is a time at which the log had nothing committed to read at Next
-	// or beyond, in Unix milliseconds, or zero when it had.
+	// Fetched brings what was read; Session is that of the Fetch effect.
 	Fetched struct {
 		TP      record.TopicPartition
 		Session int64
-		Records []record.Record
-		Next    int64
-		Whole   int64
+		changelog.Read
 	}
 	// FetchFailed says that a changelog cannot be read at its offset: with Err
 	// nil because the log does not hold it, otherwise for good.

@@ -29,9 +29,42 @@ func testTopology() *topology.Topology {
 type log struct {
 	start   int64
 	records []*record.Record
+	// all are the records as they were before compaction, and horizon says
+	// from when on a deletion may go.
+	all     []*record.Record
+	horizon map[int]int64
 }
 
 func (l *log) end() int64 { return int64(len(l.records)) }
+
+func (l *log) append(r *record.Record) {
+	l.records, l.all = append(l.records, r), append(l.all, r)
+}
+
+// compact does what Kafka's cleaner does (KIP-534): what is superseded goes, and a
+// deletion that it met longer than the retention ago.
+func (l *log) compact(now, retention int64) {
+	if l.horizon == nil {
+		l.horizon = make(map[int]int64)
+	}
+	newest := make(map[string]int)
+	for at, r := range l.records {
+		if r != nil {
+			newest[string(r.Key)] = at
+		}
+	}
+	for at, r := range l.records {
+		switch horizon, met := l.horizon[at]; {
+		case r == nil:
+		case newest[string(r.Key)] != at:
+			l.records[at] = nil
+		case r.Value == nil && !met:
+			l.horizon[at] = now + retention
+		case r.Value == nil && now > horizon:
+			l.records[at] = nil
+		}
+	}
+}
 
 // A lab is a driver of one Machine whose every step is asked for. Answers of
 // services follow from the logs and the store.
@@ -56,6 +89,7 @@ type lab struct {
 type reading struct {
 	session, next int64
 	paused        bool
+	before        int64 // when there was last nothing to read
 }
 
 func newLab(t testing.TB, max int) *lab {
@@ -183,16 +217,19 @@ func (l *lab) fetch(tp record.TopicPartition, max int64) bool {
 	r := l.reads[tp]
 	g := l.log(tp)
 	switch {
-	case r == nil || r.paused || r.next == g.end():
+	case r == nil || r.paused:
+		return false
+	case r.next == g.end():
+		r.before = l.now
 		return false
 	case r.next < g.start || r.next > g.end():
 		delete(l.reads, tp)
 		l.step(standby.FetchFailed{TP: tp, Session: r.session})
 		return true
 	}
-	ev := standby.Fetched{TP: tp, Session: r.session, Next: min(r.next+max, g.end())}
-	if ev.Next == g.end() {
-		ev.Whole = l.now
+	ev := standby.Fetched{TP: tp, Session: r.session, Read: changelog.Read{Next: min(r.next+max, g.end()), At: l.now, Before: r.before}}
+	if r.before = 0; ev.Next == g.end() {
+		ev.Whole, r.before = l.now, l.now
 	}
 	for at := r.next; at < ev.Next; at++ {
 		if rec := g.records[at]; rec != nil {

@@ -16,9 +16,11 @@ import (
 )
 
 // fold is what a space holds that has read a log up to an offset.
-func (l *log) fold(to int64) map[string]string {
+func (l *log) fold(to int64) map[string]string { return fold(l.records[l.start:to]) }
+
+func fold(records []*record.Record) map[string]string {
 	m := make(map[string]string)
-	for _, r := range l.records[l.start:to] {
+	for _, r := range records {
 		switch {
 		case r == nil:
 		case r.Value == nil:
@@ -72,6 +74,47 @@ func TestStandbysAgreeWithTheirLogs(t *testing.T) {
 	})
 }
 
+// TestStandbysMissNoDeletion lets compaction remove deletions while standbys
+// follow, are cut off, lag and crash: in the end they hold what was never
+// deleted, and nothing else.
+func TestStandbysMissNoDeletion(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		l := newLab(t, 0)
+		l.now, l.retention = 1, 10
+		id := task.ID{Sub: "words"}
+		tp, sp := logsOf(id)[0], spacesOf(id)[0]
+		active := make(map[task.ID]bool)
+		want := []task.ID{id}
+		l.gen++
+		l.step(standby.Wanted{Generation: l.gen, Tasks: want})
+		for range rapid.IntRange(1, 60).Draw(rt, "steps") {
+			switch what := rapid.SampledFrom([]string{"time", "time", "compact", "produce", "look", "crash"}).Draw(rt, "step"); what {
+			case "time":
+				l.now += rapid.SampledFrom([]int64{1, 6, 11}).Draw(rt, "passes")
+			case "compact":
+				l.log(tp).compact(l.now, l.retention)
+			case "produce":
+				r := &record.Record{Key: []byte(rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "key"))}
+				if rapid.Bool().Draw(rt, "put") {
+					r.Value = fmt.Append(nil, l.log(tp).end())
+				}
+				l.log(tp).append(r)
+			case "look":
+				settleOnce(l, rapid.Int64Range(1, 3).Draw(rt, "offsets"))
+			case "crash":
+				now := l.now
+				trouble(rt, l, id, "crash", active, want)
+				l.now, l.retention = now, 10
+			}
+		}
+		settle(l)
+		if got, want := l.disk.content(sp), fold(l.log(tp).all); !maps.Equal(got, want) {
+			rt.Fatalf("it holds %v, and what was never deleted is %v", got, want)
+		}
+	})
+}
+
 // anything lets one thing happen.
 func anything(rt *rapid.T, l *lab, ids []task.ID, active map[task.ID]bool, want *[]task.ID, pick func() []task.ID) {
 	id := rapid.SampledFrom(ids).Draw(rt, "task")
@@ -86,7 +129,7 @@ func anything(rt *rapid.T, l *lab, ids []task.ID, active map[task.ID]bool, want 
 		} else if v == 2 {
 			r = nil // a marker
 		}
-		g.records = append(g.records, r)
+		g.append(r)
 	case "open":
 		if _, ok := l.opens[id]; ok {
 			l.open(id)
@@ -154,14 +197,18 @@ func trouble(rt *rapid.T, l *lab, id task.ID, what string, active map[task.ID]bo
 // settle answers everything until nothing is left to be read.
 func settle(l *lab) {
 	for range 100 {
-		for _, id := range slices.SortedFunc(maps.Keys(l.opens), task.ID.Compare) {
-			l.open(id)
-		}
-		for _, id := range slices.SortedFunc(maps.Keys(l.drops), task.ID.Compare) {
-			l.drop(id)
-		}
-		l.poll(3)
+		settleOnce(l, 3)
 	}
+}
+
+func settleOnce(l *lab, offsets int64) {
+	for _, id := range slices.SortedFunc(maps.Keys(l.opens), task.ID.Compare) {
+		l.open(id)
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(l.drops), task.ID.Compare) {
+		l.drop(id)
+	}
+	l.poll(offsets)
 }
 
 func logsOf(id task.ID) []record.TopicPartition {

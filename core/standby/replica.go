@@ -231,7 +231,11 @@ func (m *Machine) fetched(ev Fetched) {
 	if r == nil {
 		return
 	}
-	sp.Add(m.batch.Part(sp.plan.Space, r.gen), ev.Records, ev.Next, ev.Whole)
+	if sp.TooLate(ev.Read) {
+		m.open(r) // the plan says that it is rebuilt, and why
+		return
+	}
+	sp.Add(m.batch.Part(sp.plan.Space, r.gen), ev.Read)
 	for i := range ev.Records {
 		m.bytes += len(ev.Records[i].Key) + len(ev.Records[i].Value)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 
+	"github.com/weirstream/weir/core/changelog"
 	"github.com/weirstream/weir/core/record"
 	"github.com/weirstream/weir/core/standby"
 	"github.com/weirstream/weir/core/store"
@@ -78,7 +79,7 @@ func (l *lab) run(d *datadriven.TestData) {
 	case "failed":
 		l.step(standby.FetchFailed{TP: l.part(words[0]), Session: num("session", 0), Err: errors.New("no such topic")})
 	case "late":
-		l.step(standby.Fetched{TP: l.part(words[0]), Session: num("session", 0), Next: 99, Records: []record.Record{{Offset: 98, Key: []byte("late"), Value: []byte("late")}}})
+		l.step(standby.Fetched{TP: l.part(words[0]), Session: num("session", 0), Read: changelog.Read{Next: 99, Records: []record.Record{{Offset: 98, Key: []byte("late"), Value: []byte("late")}}}})
 	case "opened":
 		l.step(standby.Opened{Task: l.ids(words)[0], Generation: store.Generation(num("gen", 0))})
 	default:
@@ -93,10 +94,12 @@ func (l *lab) world(d *datadriven.TestData, words []string, num func(string, int
 		l.produce(d.Input)
 	case "marker":
 		g := l.log(l.part(words[0]))
-		g.records = append(g.records, nil)
+		g.append(nil)
 	case "truncate":
 		g := l.log(l.part(words[0]))
 		g.start = num("before", g.end())
+	case "compact":
+		l.log(l.part(words[0])).compact(l.now, l.retention)
 	case "recreate":
 		l.logs[l.part(words[0])] = &log{}
 	case "corrupt":
@@ -166,8 +169,7 @@ func (l *lab) produce(input string) {
 		if f[2] != "-" {
 			rec.Value = []byte(f[2])
 		}
-		g := l.log(l.part(f[0]))
-		g.records = append(g.records, rec)
+		l.log(l.part(f[0])).append(rec)
 	}
 }
 

@@ -244,7 +244,7 @@ func (l *lab) restoreSpace(gen store.Generation, p changelog.Plan) error {
 			continue
 		}
 		var b store.Batch
-		r.Add(b.Part(p.Space, gen), rs, next, p.Now)
+		r.Add(b.Part(p.Space, gen), changelog.Read{Records: rs, Next: next, Whole: p.Now})
 		if err := l.disk.apply(&b); err != nil {
 			return err
 		}

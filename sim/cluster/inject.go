@@ -108,6 +108,8 @@ func (w *world) inject(f fault.Fault) {
 	case fault.Upgrade:
 		w.counted(f.Kind)
 		go w.upgrade(f)
+	case fault.CutOff:
+		w.cutOff(n, f)
 	case fault.StopCutOff:
 		go w.stopCutOff(n, f)
 	case fault.CrashRequest, fault.LoseRequest, fault.LoseResponse, fault.CutFrame, fault.Late, fault.TxnTimeout:
@@ -136,12 +138,37 @@ func (w *world) kill(n *node, f fault.Fault) {
 			n.disk.FlipBit()
 		}
 	case fault.Tombstones:
-		// What the worker missed is gone from the log when it is back.
-		w.after(f.For, func() { w.compact(); n.start() })
+		w.expire(f.For, n.start)
 		return
 	default:
 	}
 	w.after(f.For, n.start)
+}
+
+// expire compacts twice, as it takes for a deletion to go (KIP-534): what somebody
+// missed is gone from the log when he is back.
+func (w *world) expire(d time.Duration, back func()) {
+	w.after(d/5, w.compact)
+	w.after(d, func() { w.compact(); back() })
+}
+
+// cutOff cuts a worker off from a broker, but not from the group.
+func (w *world) cutOff(n *node, f fault.Fault) {
+	p := n.current()
+	if p == nil || w.cfg.Brokers == 1 {
+		return
+	}
+	if w.fake.CoordinatorFor(w.top.App) == int32(f.Broker%w.cfg.Brokers) {
+		f.Broker++
+	}
+	w.counted(f.Kind)
+	b := w.broker(f.Broker)
+	w.net.Hold(p.host, b)
+	w.net.Hold(b, p.host)
+	w.expire(f.For, func() {
+		w.net.Release(p.host, b)
+		w.net.Release(b, p.host)
+	})
 }
 
 // armPoint makes a node crash when it reaches a crash point, in this life or a

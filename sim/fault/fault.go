@@ -52,6 +52,7 @@ const (
 	TxnTimeout     Kind = "F25-transaction-timeout"
 	Compact        Kind = "F26-compaction"
 	Tombstones     Kind = "F27-tombstones-expire"
+	CutOff         Kind = "F27-cut-off"
 	Denied         Kind = "F29-authorization"
 	Join           Kind = "F30-join-and-leave"
 	Flap           Kind = "F33-flapping"
@@ -67,7 +68,7 @@ func Kinds() []Kind {
 	return []Kind{
 		CrashPoint, CrashRequest, CrashRestore, Crash, CrashEmpty, Pause, SlowCode, Fleet, Panic, Restart, Upgrade, StopCutOff,
 		LoseRequest, LoseResponse, Late, OneWay, Partition, Clog, Jumble, Slow, CutFrame, Reset, HalfOpen,
-		MoveLeader, MoveCoordinate, PartialProduce, BrokerError, AfterApply, TxnTimeout, Compact, Tombstones, Denied,
+		MoveLeader, MoveCoordinate, PartialProduce, BrokerError, AfterApply, TxnTimeout, Compact, Tombstones, CutOff, Denied,
 		Join, Flap, PowerLoss, FlipBit, DiskFull, SyncError, SlowDisk,
 	}
 }
@@ -147,8 +148,8 @@ type Space struct {
 	Points, Restoring, Requests []string
 	// TxnTimeout is the transaction timeout, which some kinds outlast.
 	TxnTimeout, Session time.Duration
-	// Deletions is how long brokers keep deletions: Tombstones outlasts it
-	// where the run is long enough.
+	// Deletions is how long brokers keep deletions: Tombstones and CutOff
+	// outlast it where the run is long enough.
 	Deletions time.Duration
 }
 
@@ -194,8 +195,8 @@ func (s Space) draw(rng *rand.Rand, k Kind) Fault {
 		f.What = pick(s.Requests)
 	case Pause, TxnTimeout, SlowCode:
 		f.For = ms(time.Duration(float64(max(s.TxnTimeout, s.Session)) * (0.5 + 1.5*rng.Float64())))
-	case Tombstones:
-		// Some that are made in the first half of it expire while it lasts.
+	case Tombstones, CutOff:
+		// Some that are made at the beginning of it expire while it lasts.
 		f.For = ms(time.Duration(float64(min(s.Deletions, s.Duration)) * (1.3 + 1.2*rng.Float64())))
 		f.At = min(f.At, max(s.Duration-f.For, time.Second))
 	default:

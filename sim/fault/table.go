@@ -60,7 +60,7 @@ func Table() []Row {
 		{24, "broker answers with errors, or slowly", in(Cluster, Native), kinds(BrokerError), ""},
 		{25, "transaction timeout", in(App, Cluster, Native), kinds(TxnTimeout), ""},
 		{26, "compaction or retention under a reader", in(App, Cluster), kinds(Compact), "the log start moves with the purge of repartition topics"},
-		{27, "tombstones expire while a worker is away", in(App, Cluster), kinds(Tombstones), "brokers keep deletions for 8 s, 20 s or a day, by the seed"},
+		{27, "tombstones expire while a worker is away, or cut off", in(App, Cluster), kinds(Tombstones, CutOff), "brokers keep deletions for 8 s, 20 s or a day, by the seed"},
 		{28, "topic deleted, partitions added", in(Native), nil, "an operator's mistake that stops the application; there is no result to compare"},
 		{29, "authorization error in mid-run", in(Cluster), kinds(Denied), ""},
 		{30, "rebalance during processing, commit or restore", in(App, Cluster), kinds(Join), ""},

@@ -57,7 +57,7 @@ func stateMutants() []Mutant {
 			{"core/changelog/restore.go", "\t\tif rec.Offset < r.next {\n\t\t\tcontinue\n\t\t}\n\t\tif rec.Value == nil {\n", "\t\tif rec.Offset < r.next || zooOn(\"restore-one-early\") && rec.Offset >= r.plan.To-2 {\n\t\t\tcontinue\n\t\t}\n\t\tif rec.Value == nil {\n"},
 		}},
 		{"restore-counts-records", "a restore waits for records, never satisfied by transaction markers (KAFKA-12951)", []string{"L1", "L2", "L3", "L5", "S1"}, []Edit{
-			{"core/changelog/restore.go", "\tr.advance(next, whole)\n\tp.Position", "\tif zooOn(\"restore-counts-records\") {\n\t\tnext = r.next\n\t\tif len(rs) > 0 {\n\t\t\tnext = max(next, rs[len(rs)-1].Offset+1)\n\t\t}\n\t}\n\tr.advance(next, whole)\n\tp.Position"},
+			{"core/changelog/restore.go", "\tr.advance(rd)\n\tp.Position", "\tif zooOn(\"restore-counts-records\") {\n\t\trd.Next = r.next\n\t\tif n := len(rd.Records); n > 0 {\n\t\t\trd.Next = max(r.next, rd.Records[n-1].Offset+1)\n\t\t}\n\t}\n\tr.advance(rd)\n\tp.Position"},
 		}},
 		{"position-beyond-round", "a store's position is ahead of the round that it holds (KAFKA-16017)", []string{"S1", "S6", "S7"}, []Edit{
 			{"core/task/epoch.go", "Changelog:  next[s.changelog],\n", "Changelog:  next[s.changelog] + map[bool]int64{true: 2}[zooOn(\"position-beyond-round\")],\n"},
@@ -78,13 +78,16 @@ func stateMutants() []Mutant {
 			{"core/changelog/restore.go", "\t\tp.Drop, p.Fresh, p.Reason = true, true, ", "\t\tp.Drop, p.Fresh, p.Reason = !zooOn(\"drop-skipped\"), true, "},
 		}},
 		{"expired-tombstones", "a store that was away for longer than deletions are kept goes on from where it was (KAFKA-19943)", []string{"S1", "S6", "S12"}, []Edit{
-			{"core/changelog/restore.go", "\tcase l.TombstoneRetention > 0 && ", "\tcase !zooOn(\"expired-tombstones\") && l.TombstoneRetention > 0 && "},
+			{"core/changelog/restore.go", "{ return retention > 0 && ", "{ return !zooOn(\"expired-tombstones\") && retention > 0 && "},
 		}},
 		{"standby-not-cleaned", "what a standby holds is not emptied before it is rebuilt (KAFKA-9891)", []string{"S1", "S6", "S12"}, []Edit{
 			{"core/standby/replica.go", "\t\tif p.Drop {\n", "\t\tif p.Drop && !zooOn(\"standby-not-cleaned\") {\n"},
 		}},
+		{"cut-off-goes-on", "who was cut off from a changelog for longer than deletions are kept reads on where it was", []string{"S1", "S6", "S12", "S13"}, []Edit{
+			{"core/changelog/restore.go", "\treturn rd.Next > r.next && ", "\treturn !zooOn(\"cut-off-goes-on\") && rd.Next > r.next && "},
+		}},
 		{"standby-skips", "a standby misses the first record of each fetch", []string{"S1", "S6", "S12"}, []Edit{
-			{"core/standby/replica.go", "\tsp.Add(m.batch.Part(sp.plan.Space, r.gen), ev.Records, ev.Next, ev.Whole)\n", "\tif zooOn(\"standby-skips\") && len(ev.Records) > 0 {\n\t\tev.Records = ev.Records[1:]\n\t}\n\tsp.Add(m.batch.Part(sp.plan.Space, r.gen), ev.Records, ev.Next, ev.Whole)\n"},
+			{"core/standby/replica.go", "\tsp.Add(m.batch.Part(sp.plan.Space, r.gen), ev.Read)\n", "\tif zooOn(\"standby-skips\") && len(ev.Records) > 0 {\n\t\tev.Records = ev.Records[1:]\n\t}\n\tsp.Add(m.batch.Part(sp.plan.Space, r.gen), ev.Read)\n"},
 		}},
 		{"torn-log-accepted", "a store leaves out what is damaged of its log and goes on with what follows", []string{"S1", "S6", "S7", "S12", "S17", "S21"}, []Edit{
 			{"sim/simdisk/frame.go", "ok && synced > end {\n", "ok && synced > end {\n\t\t\tif zooOn(\"torn-log-accepted\") {\n\t\t\t\trest, tail, _ := split(log[at:])\n\t\t\t\treturn append(payloads, rest...), at + tail, false\n\t\t\t}\n"},

@@ -284,13 +284,20 @@ func (l *leader) partition(cur *cursor, ask *asked, from int64, rp *kmsg.FetchRe
 		return // set anew, removed, or evicted
 	}
 	cur.failures, cur.unknown, cur.doubt = 0, 0, doubt
+	before, whole := cur.whole, time.Time{}
+	if out.next >= rp.LastStableOffset && rp.LastStableOffset >= 0 {
+		whole = ask.at
+	}
 	if out.next == from {
+		if !whole.IsZero() {
+			cur.whole = whole
+		}
 		return
 	}
-	cur.next = out.next
-	b := runtime.Batch{TP: cur.tp, Records: out.records, Next: out.next, HighWatermark: rp.HighWatermark}
-	if out.next >= rp.LastStableOffset && rp.LastStableOffset >= 0 {
-		b.Whole = ask.at
+	cur.next, cur.whole = out.next, whole
+	b := runtime.Batch{
+		TP: cur.tp, Records: out.records, Next: out.next, HighWatermark: rp.HighWatermark,
+		Read: time.Now(), Before: before, Whole: whole,
 	}
 	f.push(cur, chunk{Batch: b, from: from, bytes: out.bytes + 64})
 }

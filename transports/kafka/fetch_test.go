@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -462,5 +463,36 @@ func BenchmarkDecode(b *testing.B) {
 		if err != nil || len(out.records) != 1000 {
 			b.Fatal(err, len(out.records))
 		}
+	}
+}
+
+// A reader that has nothing to read for long knows that it missed nothing: each
+// empty answer says so.
+func TestIdleReaderKnowsThatItMissedNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, map[string]int32{"log": 1})
+	at := tp("log", 0)
+	plain := w.raw()
+	w.put(plain, at, "a")
+	f := w.fetcher(runtime.FetchConfig{FromLog: true})
+	w.read(f, at, 0, w.end(at))
+	asked := make(chan time.Time, 100)
+	w.cluster.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		select {
+		case asked <- time.Now():
+		default:
+		}
+		return nil, nil, false
+	})
+	polled := make(chan []runtime.Batch, 1)
+	go func() { polled <- f.Poll(t.Context(), 0) }()
+	first := <-asked
+	<-asked // the first is answered
+	<-asked // and the second, which was asked after the first came here
+	w.put(plain, at, "b")
+	got := <-polled
+	if len(got) != 1 || len(got[0].Records) != 1 || got[0].Before.Before(first) {
+		t.Fatalf("polled %+v, want one record, and nothing before it at a time after %v", got, first)
 	}
 }

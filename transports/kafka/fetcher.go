@@ -66,6 +66,9 @@ type cursor struct {
 	leader      int32    // -1 when not known
 	leaderEpoch int32
 
+	// whole is when there was last nothing to read at next; zero when there was.
+	whole time.Time
+
 	failures int
 	unknown  int // metadata answers in a row without the partition
 	after    time.Time
@@ -200,7 +203,7 @@ func (f *fetcher) setPaused(parts []record.TopicPartition, paused bool) {
 func (f *fetcher) evictPaused() {
 	for _, cur := range f.order {
 		if cur.paused && !cur.failed && len(cur.queue) > 0 {
-			cur.next = cur.queue[0].from
+			cur.next, cur.whole = cur.queue[0].from, cur.queue[0].Before
 			f.drop(cur)
 		}
 	}
@@ -281,7 +284,7 @@ func (f *fetcher) pop(cur *cursor, room int, limited bool) runtime.Batch {
 	b.Records = c.Records[:room:room]
 	b.Next = b.Records[room-1].Offset + 1
 	b.Err, b.Whole = nil, time.Time{}
-	c.Records = c.Records[room:]
+	c.Records, c.Before = c.Records[room:], time.Time{}
 	c.from = b.Next
 	return b
 }

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"sync"
+	"time"
 
 	"github.com/weirstream/weir/core/record"
 )
@@ -20,7 +21,7 @@ type Broker struct {
 	joins     int64              // members so far, which names them
 	created   uint64             // topics so far, which tells them apart
 	hook      func(Op) error     // see Fail
-	changed   chan struct{}      // closed at the next change, nil while nobody waits
+	changed   *change            // the next one, nil while nobody waits
 }
 
 // NewBroker returns a broker without topics.
@@ -106,8 +107,18 @@ func (b *Broker) partition(tp record.TopicPartition) (*topic, *partition, error)
 // wait returns a channel that is closed at the next change of anything that
 // somebody may wait for. Get it before looking.
 func (b *Broker) wait() <-chan struct{} {
+	return b.upcoming().done
+}
+
+// A change is something that somebody may wait for.
+type change struct {
+	done chan struct{} // closed when it has happened
+	at   time.Time     // when it happened
+}
+
+func (b *Broker) upcoming() *change {
 	if b.changed == nil {
-		b.changed = make(chan struct{})
+		b.changed = &change{done: make(chan struct{})}
 	}
 	return b.changed
 }
@@ -115,7 +126,8 @@ func (b *Broker) wait() <-chan struct{} {
 // notify wakes all who wait; they look again.
 func (b *Broker) notify() {
 	if b.changed != nil {
-		close(b.changed)
+		b.changed.at = time.Now()
+		close(b.changed.done)
 		b.changed = nil
 	}
 }

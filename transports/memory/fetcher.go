@@ -21,6 +21,10 @@ type fetcher struct {
 	cancel context.CancelFunc
 	at     map[record.TopicPartition]int64
 	paused map[record.TopicPartition]bool
+	// before says when there was last nothing to read, of partitions where that
+	// is known; idle are those of which it was so after the last read.
+	before map[record.TopicPartition]time.Time
+	idle   []record.TopicPartition
 	// order is in which order partitions are read. Who was read goes to the
 	// end, so that a limit starves nobody.
 	order []record.TopicPartition
@@ -33,7 +37,10 @@ func (t *Transport) Fetcher(cfg runtime.FetchConfig) (runtime.Fetcher, error) {
 	if cfg.MaxBytes <= 0 {
 		cfg.MaxBytes = defaultFetchBytes
 	}
-	f := &fetcher{t: t, bytes: cfg.MaxBytes, at: make(map[record.TopicPartition]int64), paused: make(map[record.TopicPartition]bool)}
+	f := &fetcher{
+		t: t, bytes: cfg.MaxBytes, at: make(map[record.TopicPartition]int64),
+		paused: make(map[record.TopicPartition]bool), before: make(map[record.TopicPartition]time.Time),
+	}
 	f.ctx, f.cancel = context.WithCancel(t.ctx)
 	if f.ctx.Err() != nil {
 		f.cancel()
@@ -51,6 +58,7 @@ func (f *fetcher) Set(at map[record.TopicPartition]int64) {
 		}
 		f.at[tp] = offset
 		delete(f.paused, tp)
+		delete(f.before, tp)
 	}
 	slices.SortFunc(fresh, record.TopicPartition.Compare)
 	f.order = append(f.order, fresh...)
@@ -61,6 +69,7 @@ func (f *fetcher) Remove(parts []record.TopicPartition) {
 	for _, tp := range parts {
 		delete(f.at, tp)
 		delete(f.paused, tp)
+		delete(f.before, tp)
 	}
 	f.order = slices.DeleteFunc(f.order, func(tp record.TopicPartition) bool {
 		_, ok := f.at[tp]
@@ -99,7 +108,10 @@ func (f *fetcher) Poll(ctx context.Context, maxRecords int) []runtime.Batch {
 			return batches
 		}
 		select {
-		case <-changed:
+		case <-changed.done:
+			for _, tp := range f.idle {
+				f.before[tp] = changed.at
+			}
 		case <-ctx.Done():
 		case <-f.ctx.Done():
 		}
@@ -107,12 +119,13 @@ func (f *fetcher) Poll(ctx context.Context, maxRecords int) []runtime.Batch {
 }
 
 // read reads all partitions once.
-func (f *fetcher) read(maxRecords int) (batches []runtime.Batch, changed <-chan struct{}) {
+func (f *fetcher) read(maxRecords int) (batches []runtime.Batch, changed *change) {
 	b := f.t.broker
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l := limits{records: maxRecords, bytes: f.bytes}
 	var gone, later, done []record.TopicPartition
+	f.idle = f.idle[:0]
 	for _, tp := range f.order {
 		if f.paused[tp] || maxRecords > 0 && l.records <= 0 || l.bytes <= 0 {
 			later = append(later, tp)
@@ -134,7 +147,7 @@ func (f *fetcher) read(maxRecords int) (batches []runtime.Batch, changed <-chan 
 	}
 	f.order = slices.Concat(later, done)
 	f.Remove(gone)
-	return batches, b.wait()
+	return batches, b.upcoming()
 }
 
 // readOne reads one partition; ok is false when there is nothing new.
@@ -146,14 +159,17 @@ func (f *fetcher) readOne(tp record.TopicPartition, l limits) (batch runtime.Bat
 		return batch, false
 	case err != nil:
 		return runtime.Batch{TP: tp, Next: from, Err: err}, true
-	case got.Next == from:
+	}
+	now, before := time.Now(), f.before[tp]
+	if delete(f.before, tp); got.Next >= got.LastStable {
+		f.before[tp] = now
+		f.idle = append(f.idle, tp)
+	}
+	if got.Next == from {
 		return batch, false
 	}
 	f.at[tp] = got.Next
-	batch = runtime.Batch{TP: tp, Records: cloneRecords(got.Records), Next: got.Next, HighWatermark: got.End}
-	if got.Next >= got.LastStable {
-		batch.Whole = time.Now()
-	}
+	batch = runtime.Batch{TP: tp, Records: cloneRecords(got.Records), Next: got.Next, HighWatermark: got.End, Read: now, Before: before, Whole: f.before[tp]}
 	return batch, true
 }
 
