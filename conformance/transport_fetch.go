@@ -288,7 +288,6 @@ func checkFetchWhole(s *wire) {
 // end, and is older than what the batch begins with, however the answer is cut.
 func checkFetchBefore(s *wire) {
 	a := s.tp("in", 0)
-	f := s.fetcher(places{a: 0})
 	p := s.producer("")
 	sent := make(map[int64]time.Time) // by offset: when it was there at the latest
 	next := int64(0)
@@ -298,6 +297,8 @@ func checkFetchBefore(s *wire) {
 			sent[at] = now
 		}
 	}
+	send("a b c d e")
+	f := s.fetcher(places{a: 0})
 	// read reads on to an offset, and says what the first batch knew.
 	read := func(end int64) (before time.Time) {
 		first, began := true, time.Now()
@@ -319,7 +320,6 @@ func checkFetchBefore(s *wire) {
 		}
 		return before
 	}
-	send("a b c d e")
 	if before := read(5); !before.IsZero() {
 		s.Fatalf("before anything was read there was nothing to read at %v", before)
 	}
