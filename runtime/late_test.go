@@ -21,7 +21,7 @@ import (
 const keptFor = 10 * time.Second
 
 // A slowLog is a changelog that compaction has been at: of what it held at
-// offsets 0 to 3, the deletion of a at 2 is gone, and so is a itself. Each poll
+// offsets 0 to 5, the deletion of a at 2 is gone, and so is a itself. Each poll
 // takes as long as it says.
 type slowLog struct {
 	Transport // everything else is not called
@@ -33,7 +33,7 @@ type slowLog struct {
 }
 
 func (l *slowLog) Offsets(context.Context, []record.TopicPartition) (map[record.TopicPartition]LogRange, error) {
-	return map[record.TopicPartition]LogRange{l.tp: {Start: 0, End: 4}}, nil
+	return map[record.TopicPartition]LogRange{l.tp: {Start: 0, End: 6}}, nil
 }
 
 func (l *slowLog) Fetcher(FetchConfig) (Fetcher, error) { return slowReader{l}, nil }
@@ -52,13 +52,14 @@ func (r slowReader) Close()                         {}
 func (r slowReader) Poll(context.Context, int) []Batch {
 	time.Sleep(r.takes[0]) //nolint:forbidigo // of virtual time
 	r.takes = r.takes[1:]
-	b := Batch{TP: r.tp, Next: 4, Read: time.Now()}
-	for _, rec := range []record.Record{{Offset: 1, Key: []byte("b"), Value: []byte("1")}, {Offset: 3, Key: []byte("d"), Value: []byte("1")}} {
+	var bs []Batch // one for each record, as a fetcher has that received several answers
+	for _, rec := range []record.Record{{Offset: 1, Key: []byte("b"), Value: []byte("1")}, {Offset: 3, Key: []byte("d"), Value: []byte("1")}, {Offset: 5, Key: []byte("e"), Value: []byte("1")}} {
 		if rec.Offset >= r.at {
-			b.Records = append(b.Records, rec)
+			bs = append(bs, Batch{TP: r.tp, Records: []record.Record{rec}, Next: rec.Offset + 1, Read: time.Now()})
 		}
 	}
-	return []Batch{b}
+	r.at = 6
+	return bs
 }
 
 // A restore that takes longer than deletions are kept begins anew: what it has not
@@ -70,9 +71,9 @@ func TestRestoreThatTakesTooLong(t *testing.T) {
 		sets  []int64
 		want  map[string]string
 	}{
-		"in time":        {[]time.Duration{5 * time.Second}, []int64{2}, map[string]string{"a": "1", "b": "1", "d": "1"}},
-		"too long":       {[]time.Duration{6 * time.Second, 0}, []int64{2, 0}, map[string]string{"b": "1", "d": "1"}},
-		"too long twice": {[]time.Duration{6 * time.Second, 11 * time.Second, time.Second}, []int64{2, 0, 0}, map[string]string{"b": "1", "d": "1"}},
+		"in time":        {[]time.Duration{5 * time.Second}, []int64{2}, map[string]string{"a": "1", "b": "1", "d": "1", "e": "1"}},
+		"too long":       {[]time.Duration{6 * time.Second, 0}, []int64{2, 0}, map[string]string{"b": "1", "d": "1", "e": "1"}},
+		"too long twice": {[]time.Duration{6 * time.Second, 11 * time.Second, time.Second}, []int64{2, 0, 0}, map[string]string{"b": "1", "d": "1", "e": "1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -88,7 +89,7 @@ func TestRestoreThatTakesTooLong(t *testing.T) {
 }
 
 // restoreSlowly restores a space that was complete five seconds ago, with a and b
-// in it, and has two offsets to go.
+// in it, and has four offsets to go.
 func restoreSlowly(t *testing.T, takes []time.Duration) (rows map[string]string, sets []int64) {
 	t.Helper()
 	sp := store.Space{Table: "counts"}
@@ -107,7 +108,7 @@ func restoreSlowly(t *testing.T, takes []time.Duration) (rows map[string]string,
 	}
 	l := &slowLog{tp: record.TopicPartition{Topic: "app-counts-changelog"}, takes: takes}
 	s := &session{cfg: &Config{Store: st, Transport: l}, log: slog.New(slog.DiscardHandler), restores: make(chan struct{}, 1)}
-	plan := changelog.NewPlan(changelog.Log{Space: sp, TP: l.tp, End: 4, Position: p.Position, Now: nowMillis(), TombstoneRetention: keptFor.Milliseconds()})
+	plan := changelog.NewPlan(changelog.Log{Space: sp, TP: l.tp, End: 6, Position: p.Position, Now: nowMillis(), TombstoneRetention: keptFor.Milliseconds()})
 	if ev := s.restore(t.Context(), worker.Restore{Task: task.ID{Sub: "words"}, Generation: 1, Plans: []changelog.Plan{plan}}); ev.Err != nil {
 		t.Fatal(ev.Err)
 	}

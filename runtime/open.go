@@ -107,7 +107,7 @@ func tombstoneRetention(infos map[string]TopicInfo) map[string]int64 {
 			continue
 		}
 		if v, err := strconv.ParseInt(info.Config["delete.retention.ms"], 10, 64); err == nil {
-			ms[name] = v
+			ms[name] = max(v, 1) // zero means at once
 		}
 	}
 	return ms

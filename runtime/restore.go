@@ -40,7 +40,10 @@ func (s *session) restore(ctx context.Context, e worker.Restore) worker.Restored
 		ev.Err = ctx.Err()
 		return ev
 	}
-	rs := &restorer{s: s, gen: e.Generation, start: time.Now(), spaces: make(map[record.TopicPartition]*restoring), loads: s.budget.load / max(len(e.Plans), 1)}
+	rs := &restorer{
+		s: s, gen: e.Generation, start: time.Now(), loads: s.budget.load / max(len(e.Plans), 1),
+		spaces: make(map[record.TopicPartition]*restoring), anew: make(map[record.TopicPartition]bool),
+	}
 	defer rs.abort()
 	for _, p := range e.Plans {
 		if err := rs.begin(p); err != nil {
@@ -66,9 +69,12 @@ type restorer struct {
 	gen    store.Generation
 	start  time.Time
 	spaces map[record.TopicPartition]*restoring
-	batch  store.Batch
-	bytes  int
-	loads  int // bytes that one load may hold
+	// anew are the partitions that were set to another offset since the last
+	// poll: what else that brought of them is of the old one.
+	anew  map[record.TopicPartition]bool
+	batch store.Batch
+	bytes int
+	loads int // bytes that one load may hold
 }
 
 type restoring struct {
@@ -151,7 +157,11 @@ func (rs *restorer) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
+		clear(rs.anew)
 		for i := range batches {
+			if rs.anew[batches[i].TP] {
+				continue
+			}
 			if err := rs.add(ctx, f, &batches[i]); err != nil {
 				return err
 			}
@@ -177,6 +187,8 @@ func (rs *restorer) add(ctx context.Context, f Fetcher, b *Batch) error {
 	}
 	rd := readOf(b)
 	if r.TooLate(rd) {
+		rs.s.log.Warn("a restore was slower than deletions are kept and begins anew; if that happens again and again, raise delete.retention.ms of its changelog",
+			"space", r.plan.Space.String(), "changelog", r.plan.TP.Topic, "delete.retention.ms", r.plan.TombstoneRetention)
 		return rs.again(ctx, f, r)
 	}
 	if r.load != nil {
@@ -215,6 +227,7 @@ func (rs *restorer) again(ctx context.Context, f Fetcher, r *restoring) error {
 	}
 	p := changelog.NewPlan(l)
 	delete(rs.spaces, tp)
+	rs.anew[tp] = true
 	if err := rs.begin(p); err != nil {
 		return err
 	}
