@@ -16,7 +16,8 @@ func WriteSettings(w io.Writer) error {
 What the command of an application can be told. A flag wins over the
 environment variable, and that over the default. Settings marked *worker* are
 for the command ` + "`worker`" + `, the others for all commands. Durations are written
-as 500ms, 30s or 2m, sizes as 64MiB or 2GiB.
+as 500ms, 30s or 2m, sizes as 64MiB or 2GiB. A store that the application adds
+may have settings of its own: [those of Aerospike](aerospike.md#settings).
 
 | flag | environment | default | for | meaning |
 |---|---|---|---|---|

@@ -32,8 +32,9 @@ type Config struct {
 	// User and Password log in. Default: no login.
 	User, Password string
 
-	// TLS, when set, encrypts connections. TLSName is the name that the
-	// servers' certificates carry. Default: plain TCP.
+	// TLS, when set, encrypts connections. Default: plain TCP. TLSName is the
+	// name that the servers' certificates carry. Default: ClusterName when that
+	// is set, and the host otherwise.
 	TLS     *tls.Config
 	TLSName string
 

@@ -28,11 +28,11 @@ func Settings() []store.Setting {
 		{Name: "aerospike-tls-ca", Doc: "PEM file of the authorities to trust. Empty trusts those of the system."},
 		{Name: "aerospike-tls-cert", Doc: "PEM file with the client's certificate."},
 		{Name: "aerospike-tls-key", Doc: "PEM file with the key of that certificate."},
-		{Name: "aerospike-tls-name", Doc: "Name that the servers' certificates carry."},
-		{Name: "aerospike-timeout", Default: defaultTimeout.String(), Doc: "How long one attempt of one call may take."},
+		{Name: "aerospike-tls-name", Doc: "Name that the servers' certificates carry. Empty takes the cluster's, when that is set, and the host that is dialed otherwise."},
+		{Name: "aerospike-timeout", Default: defaultTimeout.String(), Doc: "How long one attempt of one call may take, and connecting."},
 		{Name: "aerospike-retry-for", Default: defaultRetryFor.String(), Doc: "How long a call is tried again while servers are away or overloaded; then the task opens again and waits."},
 		{Name: "aerospike-concurrency", Default: strconv.Itoa(defaultConcurrency), Doc: "Connections to each server at most; a quarter of them for the batch calls of one operation."},
-		{Name: "aerospike-record-bytes", Default: strconv.Itoa(defaultRecordBytes), Doc: "The servers' max-record-size; larger values are cut into several records."},
+		{Name: "aerospike-record-bytes", Default: strconv.Itoa(defaultRecordBytes), Doc: "The servers' max-record-size in bytes, at least 65536; larger values are cut into several records."},
 		{Name: "aerospike-garbage-ttl", Default: "0s", Doc: "Lets what dead incarnations leave expire after this instead of deleting it, since plain deletes of Community Edition come back. Needs nsup-period. 0 deletes."},
 	}
 }
@@ -72,8 +72,12 @@ type answers struct {
 func (a *answers) text(name string) string { return strings.TrimSpace(a.settings[name]) }
 
 func (a *answers) badf(name, format string, args ...any) {
-	env := "WEIR_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-	a.wrong = append(a.wrong, fmt.Errorf("--%s (%s): "+format, append([]any{name, env}, args...)...))
+	a.wrong = append(a.wrong, fmt.Errorf("--%s (%s): "+format, append([]any{name, environment(name)}, args...)...))
+}
+
+// environment is the variable that a setting is taken from.
+func environment(name string) string {
+	return "WEIR_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
 func (a *answers) need(name, what string) string {
