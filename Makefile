@@ -84,15 +84,23 @@ zoo: ## hunt known bugs in the simulator (MUTANTS: all, HUNTS for each, BUDGET o
 	@$(GO) build -o $(BIN)/weir ./tools/weir
 	@nice $(BIN)/weir sim zoo --control --hunts $(HUNTS) --budget $(BUDGET) $(call flag,jobs,$(JOBS)) $(call flag,seed,$(SEED)) $(MUTANTS)
 
-conformance: ## run the conformance suites against every store and transport
-	$(call need,$(call all_of,conformance stores transports))
-	$(call gotest,$(call all_of,conformance stores transports))
-	$(subst -race ,,$(call gotest,-count=1 -timeout 30m -run 'Conformance/store/(bulk|load)/(restore|large)' $(call all_of,stores)))
+# All stores, those that are modules of their own too.
+stores = $(call all_of,stores) $(addsuffix /...,$(filter $(CURDIR)/stores/%,$(modules)))
+
+# listed runs commands one after the other and lists what was not run, also when
+# one fails. Who sets COUNTS gets the list with everything else.
+listed = @status=0; for c in $(1); do echo "$$c"; eval "$$c" || status=1; done; $(if $(filter command environment,$(firstword $(origin COUNTS))),, \
+	! grep -q '^skip ' $(COUNTS) || { echo "not run here:"; sed -n 's/^skip /  /p' $(COUNTS) | sort -u; }; \
+	$(if $(HAVE_ROCKSDB),,echo "not run here: RocksDB: install its headers (Debian: librocksdb-dev)";)) exit $$status
+
+conformance: COUNTS := $(or $(COUNTS),$(shell mktemp))
+conformance: ## run the conformance suites against every store and transport and list what was not run
+	$(call listed,"$(call gotest,$(call all_of,conformance transports) $(stores))" \
+		"$(call plaintest,-count=1 -timeout 30m -run 'Conformance/store/(bulk|load)/(restore|large)' $(stores))")
 
 integration: COUNTS := $(or $(COUNTS),$(shell mktemp))
 integration: ## run the tests that need real servers and list those not run (BROKERS, or containers, or WEIR_KAFKA_JARS=1; see docs/integration.md)
-	WEIR_KAFKA_IMAGE='$(WEIR_KAFKA_IMAGE)' WEIR_AEROSPIKE_IMAGE='$(WEIR_AEROSPIKE_IMAGE)' WEIR_KAFKA_BROKERS='$(or $(BROKERS),$(WEIR_KAFKA_BROKERS))' $(call gotest,-count=1 -timeout 30m $(if $(HAVE_ROCKSDB),-tags rocksdb) $(if $(SKIP),-skip '$(SKIP)') ./integration/...)
-	@! grep -q '^skip ' $(COUNTS) || { echo "not run here:"; sed -n 's/^skip /  /p' $(COUNTS) | sort -u; }
+	$(call listed,"WEIR_KAFKA_IMAGE='$(WEIR_KAFKA_IMAGE)' WEIR_AEROSPIKE_IMAGE='$(WEIR_AEROSPIKE_IMAGE)' WEIR_KAFKA_BROKERS='$(or $(BROKERS),$(WEIR_KAFKA_BROKERS))' $(call gotest,-count=1 -timeout 30m $(if $(HAVE_ROCKSDB),-tags rocksdb) $(if $(SKIP),-skip '$(SKIP)') ./integration/...)")
 
 chaos: ## hurt three brokers and the workers of the torture application (FOR, SEED; from jars, or with WEIR_KAFKA_JARS= in containers)
 	@$(GO) build -o $(BIN)/chaos ./integration/cmd/chaos

@@ -94,7 +94,7 @@ func (l *loaded) model() *modelSpace {
 }
 
 func loadedPosition(at int64) store.Position {
-	return store.Position{Changelog: at, StreamTime: -1, At: 5, Exists: true, Inputs: []store.InputOffset{{Topic: "in", Partition: 1, Offset: at}}}
+	return store.Position{Log: store.LogID{4, 2}, Changelog: at, StreamTime: -1, At: 5, Exists: true, Inputs: []store.InputOffset{{Topic: "in", Partition: 1, Offset: at}}}
 }
 
 // A changelogOf n writes that come in no order, come again, and are deleted

@@ -66,7 +66,7 @@ func samePosition(a, b store.Position) bool {
 	if !a.Exists || !b.Exists {
 		return a.Exists == b.Exists
 	}
-	return a.Changelog == b.Changelog && a.StreamTime == b.StreamTime && a.At == b.At && slices.Equal(a.Inputs, b.Inputs)
+	return a.Log == b.Log && a.Changelog == b.Changelog && a.StreamTime == b.StreamTime && a.At == b.At && slices.Equal(a.Inputs, b.Inputs)
 }
 
 // difference says how a space and its model differ, or nothing.

@@ -22,6 +22,7 @@ func fetchChecks() []TransportCheck {
 		transportCheck("fetch/limit", checkFetchLimit),
 		transportCheck("fetch/whole", checkFetchWhole),
 		transportCheck("fetch/before", checkFetchBefore),
+		transportCheck("fetch/idle", checkFetchIdle),
 		transportCheck("fetch/out-of-range", checkFetchOutOfRange),
 		transportCheck("fetch/waits", checkFetchWaits),
 		transportCheck("fetch/context-ends", checkFetchContextEnds),
@@ -335,6 +336,53 @@ func checkFetchBefore(s *wire) {
 	next = 5
 	if before := read(9); !before.IsZero() {
 		s.Fatalf("set to where the log goes on, it knows of nothing to read at %v", before)
+	}
+}
+
+// checkFetchIdle: a reader that asks for it hears now and then that there was
+// nothing to read, and one that does not ask hears nothing.
+func checkFetchIdle(s *wire) {
+	a := s.tp("in", 0)
+	s.send(s.producer(""), s.words("in", 0, "a b"))
+	const every = 50 * time.Millisecond
+	f, silent := s.fetcherWith(runtime.FetchConfig{Idle: every}, places{a: 0}), s.fetcher(places{a: 0})
+	s.read(f, places{a: 2})
+	s.read(silent, places{a: 2})
+	var last time.Time
+	for n := 0; n < 3; {
+		s.ok(s.ctx.Err())
+		for _, b := range f.Poll(s.ctx, 0) {
+			s.ok(b.Err)
+			switch {
+			case len(b.Records) > 0 || b.Next != 2:
+				s.Fatalf("at 2, with nothing to read: %d records, then %d", len(b.Records), b.Next)
+			case b.Whole.Sub(last) < every && n > 0:
+				s.Fatalf("whole at %v, said at %v already", b.Whole, last)
+			case b.Whole.IsZero() || b.Whole.After(time.Now()) || b.Before.IsZero() || b.Read.IsZero():
+				s.Fatalf("nothing to read: %+v", b)
+			}
+			last = b.Whole
+			n++
+		}
+	}
+	ctx, cancel := context.WithCancel(s.ctx)
+	cancel()
+	if got := silent.Poll(ctx, 0); len(got) > 0 {
+		s.Fatalf("a reader that did not ask hears of nothing to read: %+v", got)
+	}
+	f.Pause([]tp{a})
+	if got := f.Poll(ctx, 0); len(got) > 0 {
+		s.Fatalf("a paused partition says: %+v", got)
+	}
+	f.Resume([]tp{a})
+	s.send(s.producer(""), s.words("in", 0, "c"))
+	for {
+		s.ok(s.ctx.Err())
+		for _, b := range f.Poll(s.ctx, 0) {
+			if s.ok(b.Err); b.Next == 3 {
+				return
+			}
+		}
 	}
 }
 

@@ -172,6 +172,15 @@ func readingFaults() map[string]transportMutation {
 			return batches
 		}}, []string{"fetch/before"}},
 
+		"a reader with nothing to read never hears so": {fault{poll: func(f *faultyFetcher, ctx context.Context, limit int) []runtime.Batch {
+			for {
+				batches := slices.DeleteFunc(f.Fetcher.Poll(ctx, limit), func(b runtime.Batch) bool { return b.Err == nil && len(b.Records) == 0 })
+				if len(batches) > 0 || ctx.Err() != nil {
+					return batches
+				}
+			}
+		}}, []string{"fetch/idle"}},
+
 		"a reader that met the end does not know it": {fault{poll: func(f *faultyFetcher, ctx context.Context, limit int) []runtime.Batch {
 			batches := f.Fetcher.Poll(ctx, limit)
 			for i := range batches {

@@ -86,7 +86,7 @@ func (g *globals) start(ctx context.Context, topics map[string]TopicInfo, rebuil
 		if err != nil {
 			return fmt.Errorf("global table %q: %w", t.Name, err)
 		}
-		f, err := g.cfg.Transport.Fetcher(FetchConfig{FromLog: true})
+		f, err := g.cfg.Transport.Fetcher(FetchConfig{FromLog: true, Idle: refreshOf(gt.kept)})
 		if err != nil {
 			return fmt.Errorf("global table %q: %w", t.Name, err)
 		}

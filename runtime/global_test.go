@@ -34,6 +34,8 @@ type globalLog struct {
 	// timed batches say when they were read, and that there was nothing before.
 	timed  bool
 	before time.Time
+	// idle says that there was nothing to read, where there was nothing.
+	idle bool
 }
 
 func newGlobalLog() *globalLog {
@@ -70,7 +72,8 @@ func (l *globalLog) take(tp record.TopicPartition) (b Batch, ok bool) {
 	case at < l.start[tp]:
 		return Batch{TP: tp, Err: ErrOffsetOutOfRange}, true
 	case at >= int64(len(l.rows[tp])):
-		return b, false
+		now := time.Now()
+		return Batch{TP: tp, Next: at, Read: now, Before: now, Whole: now}, l.idle
 	}
 	l.at[tp]++
 	b = Batch{TP: tp, Records: l.rows[tp][at : at+1], Next: at + 1}

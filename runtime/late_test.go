@@ -195,3 +195,43 @@ func TestGlobalTableThatMayLackDeletions(t *testing.T) {
 		})
 	}
 }
+
+// A partition that nothing is written to does not make the table old.
+func TestGlobalTableWithASilentPartition(t *testing.T) {
+	t.Parallel()
+	for _, idle := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			l, st := newGlobalLog(), memory.New()
+			l.timed, l.idle = true, idle
+			l.put(dims[0], "a", "0")
+			l.put(dims[1], "b", "1")
+			open := func() (*globals, *globalTable) {
+				g := newGlobals(&Config{Store: st, Transport: l, Logger: slog.New(slog.DiscardHandler)})
+				gt, err := g.open(t.Context(), &topology.Table{Name: "dims", Source: "dims"}, 2, keptFor.Milliseconds(), false)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return g, gt
+			}
+			g, gt := open()
+			f := globalReader{l}
+			f.Set(gt.next)
+			if err := g.follow(t.Context(), gt, f, gt.behind); err != nil {
+				t.Fatal(err)
+			}
+			for i := range 30 {
+				time.Sleep(time.Second) //nolint:forbidigo // of virtual time
+				l.before = time.Now()
+				l.put(dims[0], "c", string(rune('a'+i)))
+				polls := 0
+				if err := g.follow(t.Context(), gt, f, func() bool { polls++; return polls == 1 }); err != nil {
+					t.Fatal(err)
+				}
+			}
+			l.put(dims[0], "c", "new")
+			if _, gt = open(); idle != (len(content(t, gt.reader)) == 3) {
+				t.Errorf("idle batches: %t; after a restart it begins with %v", idle, content(t, gt.reader))
+			}
+		})
+	}
+}

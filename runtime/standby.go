@@ -49,7 +49,7 @@ func (s *session) follow(ids []task.ID) {
 // startStandbys makes what keeps standbys, when there is the first. Workers
 // that keep none have no such goroutine and no such connection.
 func (s *session) startStandbys() *standbys {
-	f, err := s.cfg.Transport.Fetcher(FetchConfig{FromLog: true, MaxBytes: s.budget.fetch})
+	f, err := s.cfg.Transport.Fetcher(FetchConfig{FromLog: true, MaxBytes: s.budget.fetch, Idle: s.refreshEvery()})
 	if err != nil {
 		s.log.Error("no standbys are kept on this worker: there is no fetcher for them", "error", err)
 		return nil

@@ -16,12 +16,18 @@ import (
 // shortestSweep is how often a store is swept at most.
 const shortestSweep = time.Second
 
-// sweepEvery is how often a store is swept: a quarter of the time after which
-// the state of a task that left is of no use any more. Zero means never.
+// sweepEvery is how often a store is swept. Zero means never.
 func (s *session) sweepEvery() time.Duration {
-	if _, ok := s.cfg.Store.(store.Lister); !ok {
+	every := s.refreshEvery()
+	if _, ok := s.cfg.Store.(store.Lister); !ok || every == 0 {
 		return 0
 	}
+	return max(every, shortestSweep)
+}
+
+// refreshEvery is a quarter of the time after which state that nobody kept up to
+// date is of no use any more. Zero means that there is no such time.
+func (s *session) refreshEvery() time.Duration {
 	var least int64
 	for _, sub := range s.cfg.Topology.Subs {
 		for _, name := range sub.Stores() {
@@ -30,10 +36,16 @@ func (s *session) sweepEvery() time.Duration {
 			}
 		}
 	}
-	if least == 0 {
+	return refreshOf(least)
+}
+
+// refreshOf is a quarter of the time for which deletions are kept, in
+// milliseconds.
+func refreshOf(kept int64) time.Duration {
+	if kept == 0 {
 		return 0
 	}
-	return max(time.Duration(least)*time.Millisecond/4, shortestSweep)
+	return max(time.Duration(kept)*time.Millisecond/4, 100*time.Millisecond)
 }
 
 // keptFor is how long deletions stay in the changelog of a table, in

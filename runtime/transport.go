@@ -185,6 +185,10 @@ type FetchConfig struct {
 	MaxBytes int
 	// FromLog is for restore: large fetches, no wait for small ones.
 	FromLog bool
+	// Idle is how often a partition that is read to its end says so: with a
+	// Batch that has no records, the Next of the one before, and a new Whole.
+	// Zero means never.
+	Idle time.Duration
 }
 
 // A Fetcher reads partitions from given offsets, read committed. Its methods
@@ -215,7 +219,8 @@ type Batch struct {
 	Records []record.Record
 	// Next is the offset after this batch, control records and aborted
 	// records included: a reader that has Next has seen all below it. Poll
-	// gives a batch without records when only Next moves.
+	// gives a batch without records when only Next moves, and as often as
+	// FetchConfig.Idle says when nothing does.
 	Next int64
 	// Read is when the broker's answer came. Before and Whole are times at which
 	// readers of committed records found nothing to read, at the offset where the

@@ -78,6 +78,11 @@ func (l *lab) run(d *datadriven.TestData) {
 		l.step(standby.Stop{})
 	case "failed":
 		l.step(standby.FetchFailed{TP: l.part(words[0]), Session: num("session", 0), Err: errors.New("no such topic")})
+	case "idle": // there is nothing to read, and the fetcher says so
+		tp := l.part(words[0])
+		r := l.reads[tp]
+		r.before = l.now
+		l.step(standby.Fetched{TP: tp, Session: r.session, Read: changelog.Read{Next: r.next, At: l.now, Before: l.now, Whole: l.now}})
 	case "late":
 		l.step(standby.Fetched{TP: l.part(words[0]), Session: num("session", 0), Read: changelog.Read{Next: 99, Records: []record.Record{{Offset: 98, Key: []byte("late"), Value: []byte("late")}}}})
 	case "opened":

@@ -290,11 +290,16 @@ func (l *leader) partition(cur *cursor, ask *asked, from int64, rp *kmsg.FetchRe
 	}
 	if out.next == from {
 		if !whole.IsZero() {
-			cur.whole = whole
+			before, cur.whole = whole, whole
 		}
-		return
+		if f.idle == 0 || whole.Sub(cur.told) < f.idle {
+			return
+		}
 	}
 	cur.next, cur.whole = out.next, whole
+	if !whole.IsZero() {
+		cur.told = whole
+	}
 	b := runtime.Batch{
 		TP: cur.tp, Records: out.records, Next: out.next, HighWatermark: rp.HighWatermark,
 		Read: time.Now(), Before: before, Whole: whole,

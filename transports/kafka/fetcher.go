@@ -35,6 +35,7 @@ type fetcher struct {
 	maxBytes     int // of all buffers
 	requestBytes int
 	partBytes    int
+	idle         time.Duration
 
 	ctx    context.Context //nolint:containedctx // the life of the goroutines
 	cancel context.CancelFunc
@@ -66,8 +67,9 @@ type cursor struct {
 	leader      int32    // -1 when not known
 	leaderEpoch int32
 
-	// whole is when there was last nothing to read at next; zero when there was.
-	whole time.Time
+	// whole is when there was last nothing to read at next, zero when there
+	// was. told is when the reader was last told so, or the cursor was set.
+	whole, told time.Time
 
 	failures int
 	unknown  int // metadata answers in a row without the partition
@@ -102,7 +104,7 @@ func (t *Transport) Fetcher(cfg runtime.FetchConfig) (runtime.Fetcher, error) {
 		return nil, err
 	}
 	f := &fetcher{
-		t: t, cl: cl, log: t.cfg.Logger,
+		t: t, cl: cl, log: t.cfg.Logger, idle: cfg.Idle,
 		maxBytes: cfg.MaxBytes, requestBytes: max(cfg.MaxBytes/16, 1<<10), partBytes: 1 << 20,
 		ready: make(chan struct{}, 1), lookup: make(chan struct{}, 1),
 		cursors: map[record.TopicPartition]*cursor{},
@@ -142,8 +144,9 @@ func signal(ch chan struct{}) {
 func (f *fetcher) Set(at map[record.TopicPartition]int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	now := time.Now()
 	for tp, offset := range at {
-		cur := &cursor{tp: tp, next: offset, leader: noLeader, leaderEpoch: -1}
+		cur := &cursor{tp: tp, next: offset, leader: noLeader, leaderEpoch: -1, told: now}
 		if old := f.cursors[tp]; old != nil {
 			cur.id, cur.leader, cur.leaderEpoch = old.id, old.leader, old.leaderEpoch
 			f.drop(old)

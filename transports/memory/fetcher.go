@@ -17,14 +17,16 @@ const defaultFetchBytes = 64 << 20
 type fetcher struct {
 	t      *Transport
 	bytes  int
+	every  time.Duration   // FetchConfig.Idle
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
 	at     map[record.TopicPartition]int64
 	paused map[record.TopicPartition]bool
 	// before says when there was last nothing to read, of partitions where that
 	// is known; idle are those of which it was so after the last read.
-	before map[record.TopicPartition]time.Time
-	idle   []record.TopicPartition
+	// told is when the reader heard of it, or the partition was set.
+	before, told map[record.TopicPartition]time.Time
+	idle         []record.TopicPartition
 	// order is in which order partitions are read. Who was read goes to the
 	// end, so that a limit starves nobody.
 	order []record.TopicPartition
@@ -38,8 +40,9 @@ func (t *Transport) Fetcher(cfg runtime.FetchConfig) (runtime.Fetcher, error) {
 		cfg.MaxBytes = defaultFetchBytes
 	}
 	f := &fetcher{
-		t: t, bytes: cfg.MaxBytes, at: make(map[record.TopicPartition]int64),
-		paused: make(map[record.TopicPartition]bool), before: make(map[record.TopicPartition]time.Time),
+		t: t, bytes: cfg.MaxBytes, every: cfg.Idle,
+		at: make(map[record.TopicPartition]int64), paused: make(map[record.TopicPartition]bool),
+		before: make(map[record.TopicPartition]time.Time), told: make(map[record.TopicPartition]time.Time),
 	}
 	f.ctx, f.cancel = context.WithCancel(t.ctx)
 	if f.ctx.Err() != nil {
@@ -59,6 +62,7 @@ func (f *fetcher) Set(at map[record.TopicPartition]int64) {
 		f.at[tp] = offset
 		delete(f.paused, tp)
 		delete(f.before, tp)
+		f.told[tp] = time.Now()
 	}
 	slices.SortFunc(fresh, record.TopicPartition.Compare)
 	f.order = append(f.order, fresh...)
@@ -70,6 +74,7 @@ func (f *fetcher) Remove(parts []record.TopicPartition) {
 		delete(f.at, tp)
 		delete(f.paused, tp)
 		delete(f.before, tp)
+		delete(f.told, tp)
 	}
 	f.order = slices.DeleteFunc(f.order, func(tp record.TopicPartition) bool {
 		_, ok := f.at[tp]
@@ -112,10 +117,25 @@ func (f *fetcher) Poll(ctx context.Context, maxRecords int) []runtime.Batch {
 			for _, tp := range f.idle {
 				f.before[tp] = changed.at
 			}
+		case <-f.next():
 		case <-ctx.Done():
 		case <-f.ctx.Done():
 		}
 	}
+}
+
+// next is when the next partition that has nothing to read has to say so.
+func (f *fetcher) next() <-chan time.Time {
+	var at time.Time
+	for _, tp := range f.idle {
+		if due := f.told[tp].Add(f.every); at.IsZero() || due.Before(at) {
+			at = due
+		}
+	}
+	if f.every == 0 || at.IsZero() {
+		return nil
+	}
+	return time.After(time.Until(at))
 }
 
 // read reads all partitions once.
@@ -166,7 +186,13 @@ func (f *fetcher) readOne(tp record.TopicPartition, l limits) (batch runtime.Bat
 		f.idle = append(f.idle, tp)
 	}
 	if got.Next == from {
-		return batch, false
+		if f.every == 0 || f.before[tp].Sub(f.told[tp]) < f.every {
+			return batch, false
+		}
+		before = f.before[tp]
+	}
+	if got.Next >= got.LastStable {
+		f.told[tp] = now
 	}
 	f.at[tp] = got.Next
 	batch = runtime.Batch{TP: tp, Records: cloneRecords(got.Records), Next: got.Next, HighWatermark: got.End, Read: now, Before: before, Whole: f.before[tp]}
