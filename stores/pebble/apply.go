@@ -1,6 +1,7 @@
 package pebble
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -77,6 +78,8 @@ func (s *Store) commit(fill func(*pebble.Batch) error) error {
 }
 
 // Drop implements store.Store: one range tombstone over entries and position.
+// Tables of a space that is known to be damaged are also cut out unread: reads
+// and compactions would go through their blocks under the tombstone.
 func (s *Store) Drop(sp store.Space, gen store.Generation) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -87,7 +90,18 @@ func (s *Store) Drop(sp store.Space, gen store.Generation) error {
 		return err
 	}
 	id := s.catalog.ids[sp]
-	return s.commit(func(pb *pebble.Batch) error {
-		return pb.DeleteRange(id.appendData(nil), id.appendEnd(nil), nil)
-	})
+	begin, end := id.appendData(nil), id.appendEnd(nil)
+	err := s.commit(func(pb *pebble.Batch) error { return pb.DeleteRange(begin, end, nil) })
+	if _, damaged := s.damaged.LoadAndDelete(id); err != nil || !damaged {
+		return err
+	}
+	// With the tombstone in a memtable Pebble would cut out later, behind reads.
+	err = s.db.Flush()
+	if err == nil {
+		err = s.db.Excise(context.Background(), pebble.KeyRange{Start: begin, End: end})
+	}
+	if err != nil {
+		s.disk.log.Error("damaged data could not be cut out of the store", "space", sp.String(), "error", err)
+	}
+	return s.disk.err()
 }

@@ -29,6 +29,12 @@
 // disk that is full while tables are flushed in the background is logged, and
 // Apply waits for room once the memtables are full.
 //
+// # Damage
+//
+// A read of a damaged block fails with store.ErrCorrupt. The Drop that follows cuts
+// the space out of all tables (Excise): under a tombstone alone compactions and
+// scans of the rebuilt space would still go through damaged blocks.
+//
 // # Memory
 //
 // MemoryBytes bounds memtables and block cache together: Pebble reserves the

@@ -35,6 +35,7 @@ type Store struct {
 	tables  sstable.WriterOptions // of tables that loads make
 	batches sync.Pool             // of *pebble.Batch
 	keys    sync.Pool             // of *[]byte, for building keys
+	damaged sync.Map              // of spaceID: reads met damage in them
 
 	mu      sync.RWMutex // held for writing by what changes ownership
 	fence   store.Fence

@@ -60,13 +60,21 @@ func (r *reader) get(key, dst []byte) ([]byte, bool, error) {
 		if errors.Is(err, pebble.ErrNotFound) {
 			return dst, false, nil
 		}
-		return dst, false, fmt.Errorf("reading %s: %w", r.space, mark(err))
+		return dst, false, fmt.Errorf("reading %s: %w", r.space, r.met(err))
 	}
 	dst = append(dst, v...)
 	if err := closer.Close(); err != nil {
-		return dst, true, fmt.Errorf("reading %s: %w", r.space, mark(err))
+		return dst, true, fmt.Errorf("reading %s: %w", r.space, r.met(err))
 	}
 	return dst, true, nil
+}
+
+// met marks the error of a read and notes damage.
+func (r *reader) met(err error) error {
+	if err = mark(err); errors.Is(err, store.ErrCorrupt) {
+		r.store.damaged.Store(r.id, true)
+	}
+	return err
 }
 
 // position reads the position of the space.
@@ -99,7 +107,7 @@ func (r *reader) Scan(from, to []byte) iter.Seq2[store.Entry, error] {
 		for ok := it.First(); ok; ok = it.Next() {
 			v, err := it.ValueAndErr()
 			if err = errors.Join(r.err(), err); err != nil {
-				yield(store.Entry{}, mark(err))
+				yield(store.Entry{}, r.met(err))
 				return
 			}
 			if !yield(store.Entry{Key: it.Key()[idLen:], Value: v}, nil) {
@@ -107,7 +115,7 @@ func (r *reader) Scan(from, to []byte) iter.Seq2[store.Entry, error] {
 			}
 		}
 		if err := it.Error(); err != nil {
-			yield(store.Entry{}, fmt.Errorf("scanning %s: %w", r.space, mark(err)))
+			yield(store.Entry{}, fmt.Errorf("scanning %s: %w", r.space, r.met(err)))
 		}
 	}
 }
@@ -129,7 +137,7 @@ func (r *reader) iterator(from, to []byte) (*pebble.Iterator, error) {
 	}
 	it, err := r.store.db.NewIter(&o)
 	if err != nil {
-		return nil, fmt.Errorf("scanning %s: %w", r.space, mark(err))
+		return nil, fmt.Errorf("scanning %s: %w", r.space, r.met(err))
 	}
 	r.store.scans.Add(1)
 	return it, nil
