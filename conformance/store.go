@@ -41,11 +41,16 @@ const (
 	// DetectsDamage: data that was changed on disk is reported as
 	// store.ErrCorrupt and never served. Needs StorePlace.Damage.
 	DetectsDamage Capability = "detects damage"
+	// HealsDamage: a store of which entries were changed on disk opens, and
+	// what is damaged can be dropped and rebuilt while other spaces are used.
+	// All of them may be lost in that, and then say so (store.ErrCorrupt)
+	// until they are opened again. Needs StorePlace.DamageEntries.
+	HealsDamage Capability = "heals damage"
 )
 
 // StoreCapabilities lists all of them.
 func StoreCapabilities() []Capability {
-	return []Capability{Reopens, LocksOut, Shared, SurvivesKill, SurvivesPowerLoss, ReportsFailingDisk, ReportsFullDisk, DetectsDamage}
+	return []Capability{Reopens, LocksOut, Shared, SurvivesKill, SurvivesPowerLoss, ReportsFailingDisk, ReportsFullDisk, DetectsDamage, HealsDamage}
 }
 
 // A StoreFactory makes places for stores, each empty and independent of the
@@ -86,8 +91,12 @@ type StorePlace struct {
 	// Fail makes all writes fail with err until it is called with nil. It
 	// may be called from OnWrite's function.
 	Fail func(err error)
-	// Damage changes bytes of what is stored while no store is open.
+	// Damage changes bytes of what is stored while no store is open. The store
+	// may not open at all then.
 	Damage func() error
+	// DamageEntries does so with some of the entries of spaces only, where
+	// these have hundreds of KiB.
+	DamageEntries func() error
 }
 
 // A StoreCheck is one check of the suite.

@@ -16,6 +16,7 @@ func crashChecks() []StoreCheck {
 		{Name: "crash/failing-disk", Needs: []Capability{ReportsFailingDisk}, Run: checkFailingDisk},
 		{Name: "crash/full-disk", Needs: []Capability{ReportsFullDisk}, Run: checkFullDisk},
 		{Name: "crash/damage", Needs: []Capability{DetectsDamage}, Run: checkDamage},
+		{Name: "crash/damaged-entries", Needs: []Capability{HealsDamage}, Run: checkDamagedEntries},
 		{Name: "crash/kill", Needs: []Capability{SurvivesKill}, Run: checkKill},
 	}
 }
@@ -223,52 +224,4 @@ func writeUntilFailure(s store.Store) (acked, started int, failed bool) {
 		}
 	}
 	return acked, started, false
-}
-
-// checkDamage changes bytes of what is stored. Whatever is read then is right
-// or refused; a dropped space works again.
-func checkDamage(tb TB, f StoreFactory) {
-	needHook(tb, f, "Damage", func(p StorePlace) bool { return p.Damage != nil })
-	const steps = 200
-	place := f.New(tb)
-	runHistory(tb, place, steps, nil)
-	if err := place.Damage(); err != nil {
-		tb.Fatalf("damaging: %v", err)
-	}
-	s, err := place.Open()
-	if err != nil {
-		mustFail(tb, "opening a damaged store", err, store.ErrCorrupt)
-		return
-	}
-	tb.Cleanup(func() { _ = s.Close() })
-	h := history{valueBytes: 3000}
-	k, err := h.prefix(s, 0, steps)
-	if err == nil {
-		if k == steps {
-			tb.Fatalf("damage changed nothing: the place did not damage what is read")
-		}
-		return
-	}
-	mustFail(tb, "reading damaged data", err, store.ErrCorrupt)
-	for _, sp := range historySpaces() {
-		if _, _, err := s.Open(sp, historyGeneration); err != nil {
-			mustFail(tb, "opening a damaged space", err, store.ErrCorrupt)
-		}
-		if err := s.Drop(sp, historyGeneration); err != nil {
-			tb.Fatalf("dropping a damaged space: %v", err)
-		}
-	}
-	if _, err := h.prefix(s, 0, 0); err != nil {
-		tb.Fatalf("damaged spaces after a drop: %v", err)
-	}
-	m := make(model)
-	for i := 1; i <= 30; i++ {
-		if err := h.do(s, i); err != nil {
-			tb.Fatalf("writing after a drop of damaged spaces: %v", err)
-		}
-		h.redo(m, i)
-	}
-	if _, err := h.prefix(s, 30, 30); err != nil {
-		tb.Fatalf("after a rebuild of damaged spaces: %v", err)
-	}
 }

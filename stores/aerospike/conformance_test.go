@@ -54,7 +54,7 @@ func fakeFactory() conformance.StoreFactory {
 		Name: "aerospike",
 		Can: []conformance.Capability{
 			conformance.Reopens, conformance.Shared, conformance.SurvivesKill,
-			conformance.ReportsFailingDisk, conformance.DetectsDamage,
+			conformance.ReportsFailingDisk, conformance.DetectsDamage, conformance.HealsDamage,
 		},
 		OpenDir: func(dir string) (store.Store, error) {
 			sum := sha256.Sum256([]byte(dir))
@@ -80,21 +80,24 @@ func fakeFactory() conformance.StoreFactory {
 						srv.Fail(asfake.OK)
 					}
 				},
-				Damage: func() error {
-					n := 0
-					changed := srv.Damage(func(_ string, bins map[string][]byte) bool {
-						n++
-						_, isEntry := bins["v"]
-						return isEntry && n%3 == 0
-					})
-					if changed == 0 {
-						return errors.New("no record to damage")
-					}
-					return nil
-				},
+				Damage:        func() error { return damageEntries(srv) },
+				DamageEntries: func() error { return damageEntries(srv) },
 			}
 		},
 	}
+}
+
+func damageEntries(srv *asfake.Server) error {
+	n := 0
+	changed := srv.Damage(func(_ string, bins map[string][]byte) bool {
+		n++
+		_, isEntry := bins["v"]
+		return isEntry && n%3 == 0
+	})
+	if changed == 0 {
+		return errors.New("no record to damage")
+	}
+	return nil
 }
 
 func TestConformance(t *testing.T) {

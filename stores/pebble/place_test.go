@@ -79,14 +79,37 @@ func small(dir string, fs vfs.FS) pebble.Config {
 func diskPlace(tb conformance.TB) conformance.StorePlace {
 	dir := filepath.Join(tb.TempDir(), "store")
 	return conformance.StorePlace{
-		Open:   func() (store.Store, error) { return pebble.Open(pebble.Config{Dir: dir}) },
+		Open:   func() (store.Store, error) { return pebble.Open(small(dir, nil)) },
 		Damage: func() error { return damage(dir) },
+
+		DamageEntries: func() error { return damageEntries(dir) },
 	}
 }
 
 // damage moves everything into sorted tables and flips bits in all of them.
 func damage(dir string) error {
-	s, err := pebble.Open(pebble.Config{Dir: dir})
+	return damageTables(dir, func(b []byte) {
+		for i := 100; i < len(b)/2; i += 512 {
+			b[i] ^= 0x10
+		}
+	})
+}
+
+// damageEntries leaves alone what is at the beginning of tables, where the catalog
+// is, and their indexes at the end.
+func damageEntries(dir string) error {
+	return damageTables(dir, func(b []byte) {
+		if len(b) < 8000 {
+			return
+		}
+		for i := len(b) / 3; i < len(b)/2; i += 1000 {
+			b[i] ^= 0x10
+		}
+	})
+}
+
+func damageTables(dir string, change func(b []byte)) error {
+	s, err := pebble.Open(small(dir, nil))
 	if err != nil {
 		return err
 	}
@@ -102,9 +125,7 @@ func damage(dir string) error {
 		if err != nil {
 			return err
 		}
-		for i := 100; i < len(b)/2; i += 512 {
-			b[i] ^= 0x10
-		}
+		change(b)
 		if err := os.WriteFile(name, b, 0o600); err != nil {
 			return err
 		}
@@ -118,7 +139,8 @@ func TestConformance(t *testing.T) {
 		Name: "pebble on disk",
 		New:  diskPlace,
 		Can: []conformance.Capability{
-			conformance.Reopens, conformance.LocksOut, conformance.SurvivesKill, conformance.ReportsFullDisk, conformance.DetectsDamage,
+			conformance.Reopens, conformance.LocksOut, conformance.SurvivesKill, conformance.ReportsFullDisk,
+			conformance.DetectsDamage, conformance.HealsDamage,
 		},
 		OpenDir: func(dir string) (store.Store, error) { return pebble.Open(small(dir, nil)) },
 	})

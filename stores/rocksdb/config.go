@@ -30,7 +30,8 @@ type Config struct {
 	// some percent of the speed.
 	Statistics bool
 	// Options, when set, may change RocksDB's options after the package has
-	// set its own. The write-ahead log must stay on.
+	// set its own. The write-ahead log must stay on, and all files in Dir. It
+	// is called again when a damaged store is begun anew.
 	Options func(*grocksdb.Options)
 }
 

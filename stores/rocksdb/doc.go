@@ -33,9 +33,14 @@
 // Every block has a checksum that each read verifies, and compactions do, too.
 // A read of a damaged block fails with store.ErrCorrupt; then the space is
 // dropped, which reads nothing, and rebuilt from its changelog. When a flush or
-// a compaction meets damage RocksDB takes no more writes at all: Apply fails
-// with store.ErrCorrupt, and so does each Open from then on, until the
-// directory is removed and all its tables are rebuilt. The command of
+// a compaction meets damage RocksDB takes no more writes at all, and Apply fails
+// with store.ErrCorrupt. The next Open or Drop of any space then moves all files
+// to a directory beside, Dir with ".damaged" behind it, and begins with an empty
+// store. So it does when reads of a space meet damage after a Drop. It waits for
+// reads and scans under way, so neither must be called from the body of a scan.
+// Spaces that were open fail with store.ErrCorrupt until they are opened again,
+// when they have no position. After the end of the process it is the function Open
+// that fails with store.ErrCorrupt: remove the directory. The command of
 // applications does that by itself.
 //
 // # Defaults
@@ -43,7 +48,8 @@
 // Bloom filters of 10 bits a key; LZ4; index and filter blocks in the cache,
 // those of level 0 pinned; dynamic level sizes; point-in-time recovery of the
 // log; tables full of tombstones compacted early; a dropped space is one range
-// tombstone whose range is suggested for compaction; 1000 open files; next to
-// nothing in RocksDB's own LOG, which a RocksDB with assertions, as Debian's is,
-// does not survive when the disk refuses it. Change any of it in Config.Options.
+// tombstone whose range is suggested for compaction, unless it is damaged; 1000
+// open files; next to nothing in RocksDB's own LOG, which a RocksDB with assertions,
+// as Debian's is, does not survive when the disk refuses it. Change any of it in
+// Config.Options.
 package rocksdb

@@ -27,6 +27,7 @@ var _ store.BulkLoader = (*Store)(nil)
 // last table.
 type loader struct {
 	s      *Store
+	e      *engine // the load is over when the store has another
 	space  store.Space
 	gen    store.Generation
 	id     spaceID
@@ -42,8 +43,11 @@ func (s *Store) Load(sp store.Space, gen store.Generation, memory int) (store.Lo
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	l := &loader{s: s, space: sp, gen: gen, id: s.catalog.ids[sp]}
-	parent := filepath.Join(s.dir, loadDir)
+	if err := s.check(sp, gen); err != nil {
+		return nil, fmt.Errorf("loading %s: %w", sp, err)
+	}
+	l := &loader{s: s, e: s.e, space: sp, gen: gen, id: s.readers[sp].id}
+	parent := filepath.Join(s.cfg.Dir, loadDir)
 	err := os.MkdirAll(parent, 0o750)
 	if err == nil {
 		var name string
@@ -63,7 +67,7 @@ func (l *loader) Add(key, value []byte) error {
 		return l.over()
 	}
 	if err := l.sorter.Add(key, value); err != nil {
-		return fmt.Errorf("loading %s: %w", l.space, err)
+		return fmt.Errorf("loading %s: %w", l.space, l.why(err))
 	}
 	return nil
 }
@@ -87,7 +91,7 @@ func (l *loader) Commit(p store.Position) error {
 		err = l.ingest(tables)
 	}
 	if err != nil {
-		return fmt.Errorf("loading %s: %w", l.space, mark(err))
+		return fmt.Errorf("loading %s: %w", l.space, l.s.met(l.id, err))
 	}
 	return nil
 }
@@ -97,26 +101,48 @@ func (l *loader) Commit(p store.Position) error {
 func (l *loader) check() error {
 	l.s.mu.RLock()
 	defer l.s.mu.RUnlock()
-	if l.s.closed {
-		return store.ErrClosed
+	if err := l.usable(); err != nil {
+		return err
 	}
 	l.s.reads.Add(1)
 	return nil
 }
 
+// usable says whether the loader's store is there. Its lock is held.
+func (l *loader) usable() error {
+	switch {
+	case l.s.closed:
+		return store.ErrClosed
+	case l.s.e != l.e:
+		return fmt.Errorf("%w: the store was damaged and is begun anew: open the space again", store.ErrCorrupt)
+	}
+	return nil
+}
+
+// why explains the error of a file: those of a store that is begun anew are put
+// aside.
+func (l *loader) why(err error) error {
+	l.s.mu.RLock()
+	defer l.s.mu.RUnlock()
+	if gone := l.usable(); gone != nil {
+		return gone
+	}
+	return err
+}
+
 func (l *loader) ingest(tables []string) error {
 	l.s.mu.RLock()
 	defer l.s.mu.RUnlock()
-	if l.s.closed {
-		return store.ErrClosed
+	if err := l.usable(); err != nil {
+		return err
 	}
-	if err := l.s.fence.Check(l.space, l.gen); err != nil {
+	if err := l.s.check(l.space, l.gen); err != nil {
 		return err
 	}
 	o := grocksdb.NewDefaultIngestExternalFileOptions()
 	defer o.Destroy()
 	o.SetMoveFiles(true)
-	return l.s.e.db.IngestExternalFile(tables, o)
+	return l.e.db.IngestExternalFile(tables, o)
 }
 
 // Abort implements store.Loader.
@@ -130,7 +156,7 @@ func (l *loader) Abort() {
 
 // tables writes sorted tables and returns their paths.
 func (l *loader) tables(p store.Position) ([]string, error) {
-	w := newTableWriter(l.s.e, l.dir)
+	w := newTableWriter(l.e, l.dir)
 	defer w.destroy()
 	var full []byte
 	err := l.sorter.Each(func(key, value []byte) error {

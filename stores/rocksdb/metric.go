@@ -34,7 +34,7 @@ func properties() []struct{ property, name, help string } {
 func (s *Store) Metrics() []store.Metric {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.closed {
+	if s.closed || s.e == nil {
 		return nil
 	}
 	var ms []store.Metric
@@ -72,7 +72,7 @@ func tickers(text string) []store.Metric {
 func (s *Store) Report() string {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.closed {
+	if s.closed || s.e == nil {
 		return ""
 	}
 	return s.e.db.GetProperty("rocksdb.stats")

@@ -26,12 +26,15 @@ func factory() conformance.StoreFactory {
 			p := conformance.StorePlace{
 				Open:   func() (store.Store, error) { return openSmall(dir) },
 				Damage: func() error { return damage(dir) },
+
+				DamageEntries: func() error { return damageEntries(dir) },
 			}
 			onFailingDisk(tb, dir, &p)
 			return p
 		},
 		Can: append(failingDisk(),
-			conformance.Reopens, conformance.LocksOut, conformance.SurvivesKill, conformance.ReportsFullDisk, conformance.DetectsDamage),
+			conformance.Reopens, conformance.LocksOut, conformance.SurvivesKill, conformance.ReportsFullDisk,
+			conformance.DetectsDamage, conformance.HealsDamage),
 		OpenDir: openSmall,
 	}
 }
@@ -39,6 +42,27 @@ func factory() conformance.StoreFactory {
 // damage moves everything into sorted tables, which opening does with the
 // log, and flips bits in all of them.
 func damage(dir string) error {
+	return damageTables(dir, func(b []byte) {
+		for i := 100; i < len(b)/2; i += 512 {
+			b[i] ^= 0x10
+		}
+	})
+}
+
+// damageEntries leaves alone what is at the beginning of tables, where the catalog
+// is, and their indexes at the end.
+func damageEntries(dir string) error {
+	return damageTables(dir, func(b []byte) {
+		if len(b) < 8000 {
+			return
+		}
+		for i := len(b) / 3; i < len(b)/2; i += 1000 {
+			b[i] ^= 0x10
+		}
+	})
+}
+
+func damageTables(dir string, change func(b []byte)) error {
 	s, err := openSmall(dir)
 	if err != nil {
 		return err
@@ -55,9 +79,7 @@ func damage(dir string) error {
 		if err != nil {
 			return err
 		}
-		for i := 100; i < len(b)/2; i += 512 {
-			b[i] ^= 0x10
-		}
+		change(b)
 		if err := os.WriteFile(name, b, 0o600); err != nil {
 			return err
 		}

@@ -14,14 +14,15 @@ import (
 type reader struct {
 	store *Store
 	space store.Space
-	id    spaceID
+	gen   store.Generation
+	id    spaceID // changes when the store is begun anew in a Drop of the space
 	ended atomic.Pointer[error]
 }
 
 var _ store.MultiReader = (*reader)(nil)
 
-// begin says why the reader may not read, or keeps the store open until the
-// read is done.
+// begin says why the reader may not read, or keeps the store open, and the number
+// of the space as it is, until the read is done.
 func (r *reader) begin() error {
 	r.store.mu.RLock()
 	defer r.store.mu.RUnlock()
@@ -51,7 +52,7 @@ func (r *reader) Get(key, dst []byte) ([]byte, bool, error) {
 func (r *reader) get(key, dst []byte) ([]byte, bool, error) {
 	v, err := r.store.e.db.GetPinned(r.store.e.read, key)
 	if err != nil {
-		return dst, false, fmt.Errorf("reading %s: %w", r.space, mark(err))
+		return dst, false, fmt.Errorf("reading %s: %w", r.space, r.store.met(r.id, err))
 	}
 	defer v.Destroy()
 	if !v.Exists() {
@@ -86,7 +87,7 @@ func (r *reader) GetMulti(ks [][]byte, got func(i int, value []byte, found bool)
 	}
 	values, err := r.store.e.db.MultiGet(r.store.e.read, full...)
 	if err != nil {
-		return fmt.Errorf("reading %s: %w", r.space, mark(err))
+		return fmt.Errorf("reading %s: %w", r.space, r.store.met(r.id, err))
 	}
 	defer values.Destroy()
 	for i, v := range values {
@@ -135,7 +136,7 @@ func (r *reader) Scan(from, to []byte) iter.Seq2[store.Entry, error] {
 			}
 		}
 		if err := it.Err(); err != nil {
-			yield(store.Entry{}, fmt.Errorf("scanning %s: %w", r.space, mark(err)))
+			yield(store.Entry{}, fmt.Errorf("scanning %s: %w", r.space, r.store.met(r.id, err)))
 		}
 	}
 }

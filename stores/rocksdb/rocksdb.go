@@ -20,14 +20,20 @@ import (
 // Generations are known while the store is open, not across processes: the
 // directory's lock already keeps other processes out.
 type Store struct {
-	e   *engine
-	dir string
+	cfg  Config
+	lock *dirLock
+
+	turn sync.Mutex // held, before mu, by what may end the engine
 
 	mu      sync.RWMutex // held for writing by what changes ownership
+	e       *engine      // nil while a damaged store could not be begun anew
 	fence   store.Fence
 	catalog *catalog
 	readers map[store.Space]*reader
-	failed  atomic.Pointer[error] // the last write, or sync, did
+	lost    map[store.Space]store.Generation // open when the store was begun anew, and not since
+	failed  atomic.Pointer[error]            // the last write, or sync, did
+	damage  atomic.Pointer[error]            // why the store has to be begun anew
+	rotten  rotten
 	closed  bool
 	batches sync.Pool // of *batch
 	reads   sync.WaitGroup
@@ -55,6 +61,24 @@ func Open(cfg Config) (*Store, error) {
 }
 
 func open(cfg Config) (*Store, error) {
+	lock, err := lockDir(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	e, c, err := openEngine(cfg)
+	if err != nil {
+		lock.release()
+		return nil, err
+	}
+	s := &Store{
+		cfg: cfg, lock: lock, e: e, catalog: c,
+		readers: make(map[store.Space]*reader), lost: make(map[store.Space]store.Generation),
+	}
+	s.batches.New = func() any { return new(batch) }
+	return s, nil
+}
+
+func openEngine(cfg Config) (*engine, *catalog, error) {
 	e := newEngine(cfg)
 	var c *catalog
 	var err error
@@ -66,15 +90,33 @@ func open(cfg Config) (*Store, error) {
 	}
 	if err != nil {
 		e.close()
-		return nil, err
+		return nil, nil, err
 	}
-	s := &Store{e: e, dir: cfg.Dir, catalog: c, readers: make(map[store.Space]*reader)}
-	s.batches.New = func() any { return new(batch) }
-	return s, nil
+	return e, c, nil
 }
 
-// Open implements store.Store.
+// Open implements store.Store. Where damage has stopped RocksDB it first begins
+// the store anew, and then says so with store.ErrCorrupt.
 func (s *Store) Open(sp store.Space, gen store.Generation) (store.Reader, store.Position, error) {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	if s.damage.Load() == nil {
+		r, pos, err := s.open(sp, gen)
+		if s.damage.Load() == nil {
+			return r, pos, err
+		}
+	}
+	anew, err := s.beginAnew(nil)
+	if err == nil {
+		_, _, err = s.open(sp, gen)
+	}
+	if err == nil {
+		err = fmt.Errorf("opening %s: %w", sp, anew)
+	}
+	return nil, store.Position{}, err
+}
+
+func (s *Store) open(sp store.Space, gen store.Generation) (store.Reader, store.Position, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -89,12 +131,10 @@ func (s *Store) Open(sp store.Space, gen store.Generation) (store.Reader, store.
 		id, err := s.catalog.id(s.e, sp)
 		if err != nil {
 			s.fence.Release(sp, gen)
-			if err = mark(err); !errors.Is(err, store.ErrCorrupt) {
-				err = s.wrote(err)
-			}
-			return nil, store.Position{}, fmt.Errorf("opening %s: %w", sp, err)
+			return nil, store.Position{}, fmt.Errorf("opening %s: %w", sp, s.stopped(s.wrote(err)))
 		}
-		s.readers[sp] = &reader{store: s, space: sp, id: id}
+		s.readers[sp] = &reader{store: s, space: sp, gen: gen, id: id}
+		delete(s.lost, sp)
 	}
 	r := s.readers[sp]
 	pos, err := r.position()
@@ -102,6 +142,18 @@ func (s *Store) Open(sp store.Space, gen store.Generation) (store.Reader, store.
 		return nil, store.Position{}, err
 	}
 	return r, pos, nil
+}
+
+// check says whether gen may write the space now. The store's lock is held.
+func (s *Store) check(sp store.Space, gen store.Generation) error {
+	if s.closed {
+		return store.ErrClosed
+	}
+	err := s.fence.Check(sp, gen)
+	if lost, ok := s.lost[sp]; ok && lost == gen && err != nil {
+		return fmt.Errorf("writing %s: %w: the store was damaged and is begun anew: open the space again", sp, store.ErrCorrupt)
+	}
+	return err
 }
 
 // end makes the present reader of a space fail.
@@ -127,6 +179,9 @@ func (s *Store) Release(sp store.Space, gen store.Generation) error {
 	if !s.closed && s.fence.Release(sp, gen) {
 		s.end(sp, store.ErrClosed)
 	}
+	if lost, ok := s.lost[sp]; ok && lost == gen {
+		delete(s.lost, sp)
+	}
 	return nil
 }
 
@@ -139,7 +194,7 @@ func (s *Store) Apply(b *store.Batch) error {
 	}
 	parts := b.Parts()
 	for i := range parts {
-		if err := s.fence.Check(parts[i].Space, parts[i].Generation); err != nil {
+		if err := s.check(parts[i].Space, parts[i].Generation); err != nil {
 			return err
 		}
 	}
@@ -160,26 +215,41 @@ func (s *Store) Apply(b *store.Batch) error {
 }
 
 // Drop implements store.Store: one range tombstone over entries and position,
-// and a hint to compact what lies under it.
+// and a hint to compact what lies under it, unless that is known to be damaged.
+// Where damage is in the way it begins the store anew.
 func (s *Store) Drop(sp store.Space, gen store.Generation) error {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.closed {
-		return fmt.Errorf("dropping %s: %w", sp, store.ErrClosed)
-	}
-	if err := s.fence.Check(sp, gen); err != nil {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	r, err := s.drop(sp, gen)
+	if err == nil || r == nil || s.damage.Load() == nil {
 		return err
 	}
-	id := s.catalog.ids[sp]
+	_, err = s.beginAnew(r)
+	return err
+}
+
+// drop returns the reader of the space if it may be dropped.
+func (s *Store) drop(sp store.Space, gen store.Generation) (*reader, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if err := s.check(sp, gen); err != nil {
+		return nil, fmt.Errorf("dropping %s: %w", sp, err)
+	}
+	r := s.readers[sp]
+	begin, end := r.id.appendData(nil), r.id.appendEnd(nil)
 	wb := grocksdb.NewWriteBatch()
 	defer wb.Destroy()
-	wb.DeleteRange(id.appendData(nil), id.appendEnd(nil))
+	wb.DeleteRange(begin, end)
 	if err := s.wrote(s.e.db.Write(s.e.write, wb)); err != nil {
-		return fmt.Errorf("dropping %s: %w", sp, s.stopped(err))
+		return r, fmt.Errorf("dropping %s: %w", sp, s.stopped(err))
+	}
+	if s.rotten.dropped(r.id) {
+		_, err := r.position() // can be read now, or never
+		return r, err
 	}
 	// Nothing depends on it but the room on the disk.
-	_ = s.e.db.SuggestCompactRange(grocksdb.Range{Start: id.appendData(nil), Limit: id.appendEnd(nil)})
-	return nil
+	_ = s.e.db.SuggestCompactRange(grocksdb.Range{Start: begin, Limit: end})
+	return r, nil
 }
 
 // Flush implements store.Store: it syncs the log.
@@ -188,6 +258,9 @@ func (s *Store) Flush() error {
 	defer s.mu.RUnlock()
 	if s.closed {
 		return fmt.Errorf("flushing: %w", store.ErrClosed)
+	}
+	if s.e == nil {
+		return nil // nothing is applied
 	}
 	if err := s.sync(); err != nil {
 		return fmt.Errorf("flushing: %w", mark(err))
@@ -221,6 +294,8 @@ func (s *Store) sync() error {
 
 // Close implements store.Store.
 func (s *Store) Close() error {
+	s.turn.Lock()
+	defer s.turn.Unlock()
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -232,6 +307,10 @@ func (s *Store) Close() error {
 	}
 	s.mu.Unlock()
 	s.reads.Wait()
+	defer s.lock.release()
+	if s.e == nil {
+		return nil
+	}
 	err := s.sync()
 	s.e.close()
 	if err != nil {

@@ -2,7 +2,6 @@ package rocksdb_test
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,61 +31,6 @@ func TestLock(t *testing.T) {
 	}
 	if _, err := rocksdb.Open(small(dir)); err == nil || errors.Is(err, store.ErrLocked) {
 		t.Errorf("a lock that cannot be made: %v", err)
-	}
-}
-
-// After a compaction met damage the store says that it has to be rebuilt, now
-// and at the next start.
-func TestDamageStopsTheStore(t *testing.T) {
-	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "store")
-	s, err := rocksdb.Open(small(dir))
-	if err != nil {
-		t.Fatal(err)
-	}
-	sp := store.Space{Table: "t"}
-	if _, _, err := s.Open(sp, 1); err != nil {
-		t.Fatal(err)
-	}
-	write := func(s store.Store, round int) error {
-		var b store.Batch
-		p := b.Part(sp, 1)
-		for i := range 3000 {
-			p.Put(fmt.Appendf(nil, "key %d", i*7919%3000), fmt.Appendf(nil, "%0100d", i*round))
-		}
-		return s.Apply(&b)
-	}
-	for round := range 3 {
-		if err := write(s, round); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := damage(dir); err != nil {
-		t.Fatal(err)
-	}
-	damaged, err := rocksdb.Open(small(dir))
-	if err == nil {
-		if _, _, openErr := damaged.Open(sp, 1); openErr != nil && !errors.Is(openErr, store.ErrCorrupt) {
-			t.Fatal(openErr)
-		}
-		for round := 0; err == nil && round < 400; round++ {
-			err = write(damaged, round)
-		}
-		if closing := damaged.Close(); closing != nil {
-			t.Logf("closing: %v", closing)
-		}
-		if err == nil {
-			t.Skip("no compaction met the damage")
-		}
-	}
-	if !errors.Is(err, store.ErrCorrupt) {
-		t.Fatalf("a store that damage stopped: %v", err)
-	}
-	if _, err := rocksdb.Open(small(dir)); !errors.Is(err, store.ErrCorrupt) {
-		t.Errorf("at the next start: %v", err)
 	}
 }
 

@@ -1,0 +1,8 @@
+//go:build !darwin && !dragonfly && !freebsd && !linux && !netbsd && !openbsd
+
+package rocksdb
+
+import "os"
+
+// flock does nothing: RocksDB's own lock must do.
+func flock(*os.File) error { return nil }
