@@ -2,42 +2,106 @@ package chaos
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"math/rand/v2"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/weirstream/weir/sim/check"
 )
 
-func (r *run) between(from, to time.Duration) time.Duration {
-	return from + time.Duration(r.rng.Int64N(int64(to-from)))
+// A Kind is a kind of fault, by the name that results print.
+type Kind string
+
+// The kinds of faults.
+const (
+	KillWorker    Kind = "kills"        // SIGKILL, some with an empty directory afterwards
+	KillBroker    Kind = "broker-kills" // SIGKILL
+	StopBroker    Kind = "broker-stops" // SIGSTOP, later SIGCONT
+	CutBroker     Kind = "cuts"         // no network between clients and a broker
+	IsolateBroker Kind = "isolations"   // no network between a broker and the others
+)
+
+// allKinds are the kinds in the order of results.
+var allKinds = []Kind{KillWorker, KillBroker, StopBroker, CutBroker, IsolateBroker}
+
+// Kinds are those that so many brokers and their clients can suffer: none but
+// kills of workers where no broker may be hurt, no isolation of the only one.
+func Kinds(brokers int) []Kind {
+	switch brokers {
+	case 0:
+		return []Kind{KillWorker}
+	case 1:
+		return []Kind{KillWorker, KillBroker, StopBroker, CutBroker}
+	default:
+		return slices.Clone(allKinds)
+	}
 }
 
-// hurt injects one fault after the other until ctx ends. At most one broker is
-// hurt at a time, as three brokers stand one.
+// Faults counts what happened, by kind.
+type Faults map[Kind]int
+
+// Missing are those of some kinds that never happened.
+func (f Faults) Missing(kinds []Kind) []Kind {
+	var none []Kind
+	for _, k := range kinds {
+		if f[k] == 0 {
+			none = append(none, k)
+		}
+	}
+	return none
+}
+
+func (f Faults) String() string {
+	var parts []string
+	for _, k := range allKinds {
+		parts = append(parts, fmt.Sprintf("%s=%d", k, f[k]))
+	}
+	return strings.Join(parts, " ")
+}
+
+// A deck deals kinds of faults: first each one once, in any order, so that a
+// short run knows all of them, and then at random.
+type deck struct {
+	rng   *rand.Rand
+	first []Kind
+	pool  []Kind // to draw from
+}
+
+func newDeck(rng *rand.Rand, kinds []Kind) *deck {
+	d := &deck{rng: rng, first: slices.Clone(kinds), pool: slices.Clone(kinds)}
+	rng.Shuffle(len(d.first), func(i, j int) { d.first[i], d.first[j] = d.first[j], d.first[i] })
+	if slices.Contains(kinds, KillWorker) {
+		d.pool = append(d.pool, KillWorker, KillWorker) // what happens most
+	}
+	return d
+}
+
+func (d *deck) deal() Kind {
+	if len(d.first) == 0 {
+		return d.pool[d.rng.IntN(len(d.pool))]
+	}
+	k := d.first[0]
+	d.first = d.first[1:]
+	return k
+}
+
+// hurt injects one fault after the other until ctx ends.
 func (r *run) hurt(ctx context.Context) error {
+	d := newDeck(r.rng, r.kinds)
 	for pause(ctx, r.between(r.cfg.Pause/3, r.cfg.Pause)) {
 		for _, p := range r.workers {
 			if err := p.died(); err != nil {
 				return err
 			}
 		}
-		kind := 0
-		if r.cfg.Cluster != nil {
-			kind = r.rng.IntN(7)
-		}
 		var err error
-		switch kind {
-		case 3:
-			err = r.killBroker(ctx)
-		case 4:
-			err = r.stopBroker(ctx)
-		case 5:
-			r.cut(ctx)
-		case 6:
-			err = r.isolate(ctx)
-		default:
+		if kind := d.deal(); kind == KillWorker {
 			err = r.killWorker(ctx)
+		} else {
+			err = r.hurtBroker(ctx, kind)
 		}
 		if err != nil {
 			return err
@@ -60,7 +124,7 @@ func (r *run) killWorker(ctx context.Context) error {
 	}
 	r.notef("SIGKILL %s, down for %v, empty disk: %t", p.life, down.Round(time.Millisecond), empty)
 	p.kill("SIGKILL")
-	r.Kills++
+	r.Faults[KillWorker]++
 	if empty {
 		if err := os.RemoveAll(p.dir); err != nil {
 			return err
@@ -68,92 +132,4 @@ func (r *run) killWorker(ctx context.Context) error {
 	}
 	pause(ctx, down)
 	return p.start()
-}
-
-func (r *run) killBroker(ctx context.Context) error {
-	i := r.rng.IntN(len(r.cfg.Cluster.Nodes))
-	n, down := r.cfg.Cluster.Nodes[i], r.between(0, 10*time.Second)
-	r.notef("SIGKILL broker %d, down for %v", i+1, down.Round(time.Millisecond))
-	n.Kill()
-	r.BrokerKills++
-	pause(ctx, down)
-	if err := n.Start(); err != nil {
-		return err
-	}
-	// Hurting the next one before this one is back would be two at once.
-	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-	defer cancel()
-	return r.whole(wait)
-}
-
-func (r *run) stopBroker(ctx context.Context) error {
-	i := r.rng.IntN(len(r.cfg.Cluster.Nodes))
-	n, down := r.cfg.Cluster.Nodes[i], r.between(500*time.Millisecond, 12*time.Second)
-	r.notef("SIGSTOP broker %d for %v", i+1, down.Round(time.Millisecond))
-	if err := n.Pause(); err != nil {
-		return err
-	}
-	r.Stops++
-	pause(ctx, down)
-	if err := n.Resume(); err != nil {
-		return err
-	}
-	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-	defer cancel()
-	return r.whole(wait)
-}
-
-func (r *run) cut(ctx context.Context) {
-	i := r.rng.IntN(len(r.cfg.Cluster.Nodes))
-	n, down := r.cfg.Cluster.Nodes[i], r.between(500*time.Millisecond, 15*time.Second)
-	r.notef("no network between workers and broker %d for %v", i+1, down.Round(time.Millisecond))
-	n.Cut()
-	r.Cuts++
-	pause(ctx, down)
-	n.Mend()
-}
-
-// isolate cuts a broker off from the others; its clients still reach it.
-func (r *run) isolate(ctx context.Context) error {
-	if len(r.cfg.Cluster.Nodes) == 1 {
-		r.cut(ctx)
-		return nil
-	}
-	i := r.rng.IntN(len(r.cfg.Cluster.Nodes))
-	n, down := r.cfg.Cluster.Nodes[i], r.between(500*time.Millisecond, 15*time.Second)
-	r.notef("no network between broker %d and the others for %v", i+1, down.Round(time.Millisecond))
-	if err := n.Isolate(); err != nil {
-		return err
-	}
-	r.Cuts++
-	pause(ctx, down)
-	if err := n.Reunite(); err != nil {
-		return err
-	}
-	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-	defer cancel()
-	return r.whole(wait)
-}
-
-// whole waits until every partition has all its replicas in sync.
-func (r *run) whole(ctx context.Context) error {
-	for {
-		md, err := r.adm.Metadata(ctx)
-		if err == nil && len(md.Brokers) == len(r.cfg.Cluster.Nodes) {
-			behind := 0
-			for _, t := range md.Topics {
-				for _, p := range t.Partitions {
-					if len(p.ISR) < len(p.Replicas) {
-						behind++
-					}
-				}
-			}
-			if behind == 0 {
-				return nil
-			}
-		}
-		if !pause(ctx, 250*time.Millisecond) {
-			return errors.Join(errors.New("the brokers do not get whole again"), err)
-		}
-	}
 }

@@ -4,6 +4,7 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,6 +54,9 @@ type Config struct {
 	Rate int
 	// Pause is the longest time between two faults; default 10 s.
 	Pause time.Duration
+	// Down is the longest time that a broker is hurt, from half a second;
+	// default 15 s.
+	Down time.Duration
 	// Seed of the faults and the input.
 	Seed uint64
 	// Out receives one line for each fault; nil discards them.
@@ -61,31 +65,49 @@ type Config struct {
 
 // A Result is what happened.
 type Result struct {
-	Kills, BrokerKills, Stops, Cuts int
+	Faults Faults
 	// Rebalances counts bursts of assignments with a second of rest before.
 	Rebalances int
 	// Ended is how many workers ended by themselves.
 	Ended      int
-	Records    int // of the input
+	Records    int // of the input, while there were faults
 	Events     int
 	Violations []check.Violation
 }
 
 func (r *Result) String() string {
-	return fmt.Sprintf("chaos: kills=%d broker-kills=%d broker-stops=%d partitions=%d rebalances=%d records=%d ended=%d violations=%d",
-		r.Kills, r.BrokerKills, r.Stops, r.Cuts, r.Rebalances, r.Records, r.Ended, len(r.Violations))
+	return fmt.Sprintf("chaos: %v rebalances=%d records=%d ended=%d violations=%d",
+		r.Faults, r.Rebalances, r.Records, r.Ended, len(r.Violations))
+}
+
+// Wrong says what is wrong with the result, violations apart: workers that
+// ended by themselves, and whatever makes a run without violations worth
+// nothing, as are no input and, of the kinds that had to happen, one that did
+// not.
+func (r *Result) Wrong(kinds []Kind) []string {
+	var all []string
+	if r.Ended > 0 {
+		all = append(all, fmt.Sprintf("%d workers ended by themselves, which none should", r.Ended))
+	}
+	if r.Records == 0 {
+		all = append(all, "nothing was checked: no record of the input was sent")
+	}
+	for _, k := range r.Faults.Missing(kinds) {
+		all = append(all, fmt.Sprintf("a kind of fault never happened: %s=0", k))
+	}
+	return all
 }
 
 // A run is one run.
 type run struct {
 	Result
+	hurter
 	cfg     Config
-	rng     *rand.Rand
+	kinds   []Kind // of faults
 	brokers []string
 	h       *check.History
 	top     *topology.Topology
 	c       cluster.Config
-	cl      *kgo.Client
 	adm     *kadm.Client
 	workers []*process
 	ended   int
@@ -94,28 +116,26 @@ type run struct {
 	assigned time.Time
 }
 
+func (c *Config) defaults() {
+	c.Workers = cmp.Or(c.Workers, 2)
+	c.Rate = cmp.Or(c.Rate, 50)
+	c.For = cmp.Or(c.For, time.Minute)
+	c.Pause = cmp.Or(c.Pause, 10*time.Second)
+	c.Down = cmp.Or(c.Down, 15*time.Second)
+	if c.Out == nil {
+		c.Out = io.Discard
+	}
+}
+
 // Run runs everything once.
 func Run(ctx context.Context, cfg Config) (*Result, error) {
-	def := func(n *int, to int) {
-		if *n == 0 {
-			*n = to
-		}
-	}
-	def(&cfg.Workers, 2)
-	def(&cfg.Rate, 50)
-	if cfg.For == 0 {
-		cfg.For = time.Minute
-	}
-	if cfg.Pause == 0 {
-		cfg.Pause = 10 * time.Second
-	}
-	if cfg.Out == nil {
-		cfg.Out = io.Discard
-	}
-	r := &run{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 1)), h: &check.History{}, c: torture.Config(), brokers: cfg.Brokers}
+	cfg.defaults()
+	r := &run{cfg: cfg, h: &check.History{}, c: torture.Config(), brokers: cfg.Brokers, kinds: Kinds(0)}
+	r.Faults = make(Faults)
+	r.hurter = hurter{cluster: cfg.Cluster, rng: rand.New(rand.NewPCG(cfg.Seed, 1)), most: cfg.Down, notef: r.notef, faults: r.Faults}
 	inner := cfg.Brokers
 	if cfg.Cluster != nil {
-		r.brokers, inner = cfg.Cluster.Brokers(), cfg.Cluster.Inner()
+		r.brokers, inner, r.kinds = cfg.Cluster.Brokers(), cfg.Cluster.Inner(), Kinds(len(cfg.Cluster.Nodes))
 	}
 	opts := []kgo.Opt{kgo.SeedBrokers(inner...), kgo.RecordRetries(1000), kgo.ProducerLinger(0)}
 	if cfg.Loopback {
@@ -196,6 +216,7 @@ func (r *run) load(until, ctx context.Context) error {
 		if err := r.send(ctx, batch); err != nil {
 			return err
 		}
+		r.Records += len(batch)
 		select {
 		case <-tick.C:
 		case <-until.Done():
@@ -215,7 +236,6 @@ func (r *run) send(ctx context.Context, inputs []cluster.Input) error {
 		inputs = nil
 		for _, res := range r.cl.ProduceSync(ctx, rs...) {
 			if res.Err == nil {
-				r.Records++
 				continue
 			}
 			if ctx.Err() != nil {
