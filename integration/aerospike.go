@@ -2,7 +2,6 @@ package integration
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -26,7 +25,8 @@ const (
 
 // Aerospike returns the addresses of a real server: those of AEROSPIKE_HOSTS,
 // or that of a container of WEIR_AEROSPIKE_IMAGE. It skips the test, with what
-// is missing, where there is neither, or the image cannot be had.
+// is missing, where there is neither, or the usual image cannot be had. The test
+// must not be parallel.
 func Aerospike(t *testing.T) []string {
 	t.Helper()
 	if named := os.Getenv(hostsVariable); named != "" {
@@ -39,32 +39,20 @@ func Aerospike(t *testing.T) []string {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	addr, err := aerospikeContainer(ctx, t, image)
-	if errors.Is(err, broker.ErrNoEngine) || errors.Is(err, errNoImage) {
-		t.Skipf("no Aerospike: %v, and %s is not set", err, hostsVariable)
-	}
 	if err != nil {
-		t.Fatal(err)
+		lacking(t, "Aerospike", fmt.Errorf("%w; %s is not set", err, hostsVariable), aerospikeImageVariable, image == usualAerospike)
 	}
+	// The processes that a suite kills find the same server.
+	t.Setenv(hostsVariable, addr)
 	return []string{addr}
 }
-
-var errNoImage = errors.New("the image is not here and cannot be pulled")
 
 const aerospikePort = "3000/tcp"
 
 func aerospikeContainer(ctx context.Context, t *testing.T, image string) (string, error) {
 	t.Helper()
-	p, err := testcontainers.NewDockerProvider()
-	if err == nil {
-		err = p.Health(ctx)
-	}
-	if err != nil {
-		return "", fmt.Errorf("%w: %w", broker.ErrNoEngine, err)
-	}
-	if _, err := p.Client().ImageInspect(ctx, image); err != nil {
-		if err := p.PullImage(ctx, image); err != nil {
-			return "", fmt.Errorf("%w: %s: %w", errNoImage, image, err)
-		}
+	if err := broker.HaveImage(ctx, image); err != nil {
+		return "", err
 	}
 	c, err := testcontainers.Run(ctx, image,
 		testcontainers.WithExposedPorts(aerospikePort),

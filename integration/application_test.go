@@ -1,17 +1,13 @@
 package integration_test
 
 import (
-	"fmt"
 	"path/filepath"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/weirstream/weir/conformance"
 	"github.com/weirstream/weir/core/store"
 	"github.com/weirstream/weir/integration"
-	"github.com/weirstream/weir/stores/aerospike"
-	"github.com/weirstream/weir/stores/aerospike/asfake"
 )
 
 // onKafka runs the applications of the suite on a real Kafka, with a store.
@@ -40,14 +36,10 @@ func TestApplicationPebble(t *testing.T) { onKafka(t, "kafka and pebble", inDire
 
 // TestApplicationAerospikeFake runs them with the fake Aerospike.
 func TestApplicationAerospikeFake(t *testing.T) {
-	s, err := asfake.Start(asfake.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	var n atomic.Int64
-	onKafka(t, "kafka and the fake aerospike", func(conformance.TB) conformance.StorePlace {
-		cfg := aerospike.Config{Hosts: []string{s.Addr()}, Namespace: "test", Prefix: fmt.Sprintf("app-%d", n.Add(1)), RetryFor: 5 * time.Second}
-		return conformance.StorePlace{Open: func() (store.Store, error) { return aerospike.Open(cfg) }}
-	})
+	onKafka(t, "kafka and the fake aerospike", aerospikePlaces(fakeAerospike(t)))
+}
+
+// TestApplicationAerospike runs them with a real Aerospike.
+func TestApplicationAerospike(t *testing.T) {
+	onKafka(t, "kafka and aerospike", aerospikePlaces(realAerospike(t)))
 }

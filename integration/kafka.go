@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -17,6 +18,27 @@ const (
 	jarsVariable    = "WEIR_KAFKA_JARS"
 	imageVariable   = "WEIR_KAFKA_IMAGE"
 )
+
+// What make integration takes when no images are named.
+const (
+	usualKafka     = "apache/kafka:4.3.1"
+	usualAerospike = "aerospike/aerospike-server"
+)
+
+// lacking skips the test when there is no engine for containers, or when the
+// usual image cannot be had. An image that somebody named has to be there: that
+// and everything else is an error.
+func lacking(t *testing.T, server string, err error, variable string, usual bool) {
+	t.Helper()
+	switch {
+	case errors.Is(err, broker.ErrNoEngine), errors.Is(err, broker.ErrNoImage) && usual:
+		t.Skipf("no %s: %v", server, err)
+	case errors.Is(err, broker.ErrNoImage):
+		t.Fatalf("no %s: %s names an image that cannot be had: %v", server, variable, err)
+	default:
+		t.Fatal(err)
+	}
+}
 
 // Kafka returns the addresses of brokers to test on, and whether they are on
 // this machine: those of WEIR_KAFKA_BROKERS, or one of Cluster's.
@@ -51,11 +73,8 @@ func start(t *testing.T, nodes int) *broker.Cluster {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	c, err := broker.Start(ctx, cfg)
-	if errors.Is(err, broker.ErrNoEngine) {
-		t.Skipf("no Kafka: no Docker engine answers (%v), and %s and %s are not set", err, brokersVariable, jarsVariable)
-	}
 	if err != nil {
-		t.Fatal(err)
+		lacking(t, "Kafka", fmt.Errorf("%w; %s and %s are not set", err, brokersVariable, jarsVariable), imageVariable, cfg.Image == usualKafka)
 	}
 	t.Cleanup(func() {
 		if err := c.Close(); err != nil {

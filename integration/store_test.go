@@ -1,6 +1,9 @@
 package integration_test
 
 import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -38,39 +41,61 @@ func openPebble(dir string) (store.Store, error) {
 // TestStorePebble runs the store suite on Pebble.
 func TestStorePebble(t *testing.T) { onDisk(t, "pebble", openPebble) }
 
-// onAerospike is the suite over servers, of which each place has a part.
-func onAerospike(t *testing.T, name string, cfg aerospike.Config) {
-	t.Helper()
-	var n atomic.Int64
-	prefix := time.Now().UnixNano()
-	conformance.Store(t, conformance.StoreFactory{
+// aerospikeSuite is the suite over servers, of which each place has a part.
+func aerospikeSuite(name string, cfg aerospike.Config) conformance.StoreFactory {
+	return conformance.StoreFactory{
 		Name: name,
 		Can:  []conformance.Capability{conformance.Reopens, conformance.Shared},
-		New: func(conformance.TB) conformance.StorePlace {
-			c := cfg
-			c.Prefix = fmt.Sprintf("weir-%d-%d", prefix, n.Add(1))
-			return conformance.StorePlace{Open: func() (store.Store, error) { return aerospike.Open(c) }}
-		},
-	})
+		New:  aerospikePlaces(cfg),
+	}
+}
+
+// aerospikePlaces makes places that are parts of one server.
+func aerospikePlaces(cfg aerospike.Config) func(tb conformance.TB) conformance.StorePlace {
+	var n atomic.Int64
+	run := time.Now().UnixNano()
+	return func(conformance.TB) conformance.StorePlace {
+		c := cfg
+		c.Prefix = fmt.Sprintf("weir-%d-%d", run, n.Add(1))
+		return conformance.StorePlace{Open: func() (store.Store, error) { return aerospike.Open(c) }}
+	}
 }
 
 // TestStoreAerospikeFake runs the store suite on the fake server, through the
-// official client.
+// official client. The fake dies with its process: what survives kills is in
+// the store's own tests.
 func TestStoreAerospikeFake(t *testing.T) {
+	conformance.Store(t, aerospikeSuite("aerospike on the fake", fakeAerospike(t)))
+}
+
+// TestStoreAerospike runs the store suite on a real server, and kills
+// processes that write to it.
+func TestStoreAerospike(t *testing.T) {
+	cfg := realAerospike(t)
+	f := aerospikeSuite("aerospike on a server", cfg)
+	f.Can = append(f.Can, conformance.SurvivesKill)
+	f.OpenDir = func(dir string) (store.Store, error) {
+		c, sum := cfg, sha256.Sum256([]byte(dir)) // a process and its child know the directory
+		c.Prefix = "weir-kill-" + hex.EncodeToString(sum[:8])
+		return aerospike.Open(c)
+	}
+	conformance.Store(t, f)
+}
+
+// fakeAerospike starts a fake server.
+func fakeAerospike(t *testing.T) aerospike.Config {
+	t.Helper()
 	s, err := asfake.Start(asfake.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	onAerospike(t, "aerospike on the fake", aerospike.Config{Hosts: []string{s.Addr()}, Namespace: "test", RetryFor: 5 * time.Second})
+	return aerospike.Config{Hosts: []string{s.Addr()}, Namespace: "test", RetryFor: 5 * time.Second}
 }
 
-// TestStoreAerospike runs the store suite on a real server.
-func TestStoreAerospike(t *testing.T) {
+// realAerospike is a real server; without one the test is skipped.
+func realAerospike(t *testing.T) aerospike.Config {
+	t.Helper()
 	hosts := integration.Aerospike(t)
-	namespace := os.Getenv("AEROSPIKE_NAMESPACE")
-	if namespace == "" {
-		namespace = "test"
-	}
-	onAerospike(t, "aerospike on a server", aerospike.Config{Hosts: hosts, Namespace: namespace, RetryFor: 5 * time.Second})
+	return aerospike.Config{Hosts: hosts, Namespace: cmp.Or(os.Getenv("AEROSPIKE_NAMESPACE"), "test"), RetryFor: 5 * time.Second}
 }

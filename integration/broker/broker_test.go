@@ -2,35 +2,21 @@ package broker_test
 
 import (
 	"context"
-	"os"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/weirstream/weir/integration"
 	"github.com/weirstream/weir/integration/broker"
 )
 
 // TestHurt sees that brokers can be hurt as promised and get whole again.
 func TestHurt(t *testing.T) {
-	cfg := broker.Config{Nodes: 3, Dir: t.TempDir()}
-	if os.Getenv("WEIR_KAFKA_JARS") == "" {
-		if cfg.Image = os.Getenv("WEIR_KAFKA_IMAGE"); cfg.Image == "" {
-			t.Skip("no Kafka: WEIR_KAFKA_JARS and WEIR_KAFKA_IMAGE are not set")
-		}
-	}
+	c := integration.Cluster(t, 3)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	c, err := broker.Start(ctx, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := c.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
 	adm := admin(t, c.Inner()...)
 	res, err := adm.CreateTopic(ctx, 3, -1, nil, "t")
 	if err != nil || res.Err != nil {

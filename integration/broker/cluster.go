@@ -41,7 +41,7 @@ type Cluster struct {
 }
 
 // Start starts the brokers and waits until they know each other. ErrNoEngine
-// says that there is no engine for containers.
+// and ErrNoImage say that there is nothing to make containers of.
 func Start(ctx context.Context, cfg Config) (*Cluster, error) {
 	if cfg.Nodes == 0 {
 		cfg.Nodes = 1

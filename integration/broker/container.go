@@ -15,9 +15,6 @@ import (
 	tcnetwork "github.com/testcontainers/testcontainers-go/network"
 )
 
-// ErrNoEngine says that no container engine answers.
-var ErrNoEngine = errors.New("no container engine")
-
 // A box runs a broker in a container. Brokers reach each other by name in a
 // network of their own; everything else comes through proxies, which the
 // broker advertises, since the ports of a container change when it is started
@@ -39,12 +36,12 @@ const limit = time.Minute
 // startContainers makes a network with containers and starts them.
 func startContainers(ctx context.Context, cfg Config) (*Cluster, error) {
 	c := &Cluster{}
-	docker, err := testcontainers.NewDockerClientWithOpts(ctx)
-	if err == nil {
-		_, err = docker.Ping(ctx, client.PingOptions{})
+	if err := HaveImage(ctx, cfg.Image); err != nil {
+		return c, err
 	}
+	docker, err := testcontainers.NewDockerClientWithOpts(ctx)
 	if err != nil {
-		return c, fmt.Errorf("%w: %w", ErrNoEngine, err)
+		return c, err
 	}
 	nw, err := tcnetwork.New(ctx)
 	if err != nil {
@@ -206,6 +203,7 @@ func (b *box) isolate(cut bool) error {
 
 func (b *box) close() {
 	if b.c != nil {
+		b.kill() // the engine would give it ten seconds to end well
 		_ = testcontainers.TerminateContainer(b.c)
 	}
 	b.safe.close()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -123,13 +124,20 @@ func TestConformanceOnServer(t *testing.T) {
 	if namespace == "" {
 		namespace = "test"
 	}
+	cfg := config("")
+	cfg.Hosts, cfg.Namespace = strings.Split(hosts, ","), namespace
 	var n atomic.Int64
 	conformance.Store(t, conformance.StoreFactory{
 		Name: "aerospike on a server",
-		Can:  []conformance.Capability{conformance.Reopens, conformance.Shared},
+		Can:  []conformance.Capability{conformance.Reopens, conformance.Shared, conformance.SurvivesKill},
+		OpenDir: func(dir string) (store.Store, error) {
+			c, sum := cfg, sha256.Sum256([]byte(dir))
+			c.Prefix = "weir-kill-" + hex.EncodeToString(sum[:8])
+			return Open(c)
+		},
 		New: func(conformance.TB) conformance.StorePlace {
-			c := config(hosts)
-			c.Namespace, c.Prefix = namespace, fmt.Sprintf("weir-%d-%d", time.Now().Unix(), n.Add(1))
+			c := cfg
+			c.Prefix = fmt.Sprintf("weir-%d-%d", time.Now().Unix(), n.Add(1))
 			return conformance.StorePlace{Open: func() (store.Store, error) { return Open(c) }}
 		},
 	})
