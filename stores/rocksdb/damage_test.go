@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/linxGnu/grocksdb"
+
 	"github.com/weirstream/weir/core/store"
 	"github.com/weirstream/weir/stores/rocksdb"
 )
@@ -30,11 +32,22 @@ func writeRound(s store.Store, sp store.Space, gen store.Generation, round int) 
 	return s.Apply(&b)
 }
 
+// calm has no compaction before stopStore.
+func calm(dir string) rocksdb.Config {
+	cfg := small(dir) // a round makes half a dozen tables
+	cfg.Options = func(o *grocksdb.Options) {
+		o.SetLevel0FileNumCompactionTrigger(20)
+		o.SetLevel0SlowdownWritesTrigger(1000)
+		o.SetLevel0StopWritesTrigger(1000)
+	}
+	return cfg
+}
+
 // damagedStore opens a store in which entries of one of two spaces are damaged.
-func damagedStore(t *testing.T, dir string) *rocksdb.Store {
+func damagedStore(t *testing.T, cfg rocksdb.Config) *rocksdb.Store {
 	t.Helper()
 	open := func() *rocksdb.Store {
-		s, err := rocksdb.Open(small(dir))
+		s, err := rocksdb.Open(cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -46,15 +59,13 @@ func damagedStore(t *testing.T, dir string) *rocksdb.Store {
 		return s
 	}
 	s := open()
-	for round := range 3 {
-		if err := writeRound(s, damagedSpace, 1, round); err != nil {
-			t.Fatal(err)
-		}
+	if err := writeRound(s, damagedSpace, 1, 1); err != nil {
+		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := damageEntries(dir); err != nil {
+	if err := damageEntries(cfg.Dir); err != nil {
 		t.Fatal(err)
 	}
 	s = open()
@@ -81,7 +92,7 @@ func stopStore(t *testing.T, s *rocksdb.Store) {
 func TestDamageStopsTheStore(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "store")
-	s := damagedStore(t, dir)
+	s := damagedStore(t, calm(dir))
 	stopStore(t, s)
 	if err := writeRound(s, soundSpace, 1, 1); !errors.Is(err, store.ErrCorrupt) {
 		t.Errorf("writing another space: %v", err)
@@ -99,7 +110,7 @@ func TestDamageStopsTheStore(t *testing.T) {
 func TestBeginsAnew(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "store")
-	s := damagedStore(t, dir)
+	s := damagedStore(t, calm(dir))
 	if err := writeRound(s, soundSpace, 1, 1); err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +195,7 @@ func checkWritable(t *testing.T, s *rocksdb.Store, sp store.Space) {
 // open, with its reader.
 func TestDropBeginsAnew(t *testing.T) {
 	t.Parallel()
-	s := damagedStore(t, filepath.Join(t.TempDir(), "store"))
+	s := damagedStore(t, calm(filepath.Join(t.TempDir(), "store")))
 	r, _, err := s.Open(damagedSpace, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -207,7 +218,7 @@ func TestDropBeginsAnew(t *testing.T) {
 func TestBeginsAnewLater(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "sub", "store")
-	s := damagedStore(t, dir)
+	s := damagedStore(t, calm(dir))
 	stopStore(t, s)
 	away := filepath.Join(t.TempDir(), "away")
 	if err := os.Rename(dir, away); err != nil {
@@ -234,7 +245,7 @@ func TestBeginsAnewLater(t *testing.T) {
 // The store is begun anew while others read, scan, load, apply and open.
 func TestBeginsAnewUnderUse(t *testing.T) {
 	t.Parallel()
-	s := damagedStore(t, filepath.Join(t.TempDir(), "store"))
+	s := damagedStore(t, small(filepath.Join(t.TempDir(), "store")))
 	done := make(chan struct{})
 	var users sync.WaitGroup
 	for i, use := range []func(store.Space, store.Reader) error{
