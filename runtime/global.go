@@ -83,6 +83,9 @@ func (g *globals) start(ctx context.Context, topics map[string]TopicInfo, rebuil
 	kept := tombstoneRetention(topics)
 	for _, t := range g.cfg.Topology.Globals {
 		gt, err := g.open(ctx, t, topics[t.Source].Partitions, kept[t.Source], t.Name == rebuild)
+		if damage := (*damageError)(nil); errors.As(err, &damage) {
+			return fmt.Errorf("%w: %w", errRejoin, err)
+		}
 		if err != nil {
 			return fmt.Errorf("global table %q: %w", t.Name, err)
 		}
@@ -144,9 +147,22 @@ func (r *guardedReader) report(err error) error {
 	if !errors.Is(err, store.ErrCorrupt) {
 		return err
 	}
-	damage := &damageError{r.table, fmt.Errorf("the store's data is damaged: %w", err)}
+	damage := damaged(r.table, err)
 	r.g.report(damage)
 	return damage
+}
+
+func damaged(table string, err error) *damageError {
+	return &damageError{table, fmt.Errorf("the store's data is damaged: %w", err)}
+}
+
+// damage makes a damageError of what a store says that has met damage, or was
+// begun anew, so that the table is opened again.
+func (gt *globalTable) damage(err error) error {
+	if errors.Is(err, store.ErrCorrupt) {
+		return damaged(gt.table.Name, err)
+	}
+	return err
 }
 
 // open finds where to read on, or empties what does not fit the topic.
@@ -191,10 +207,10 @@ func (g *globals) open(ctx context.Context, t *topology.Table, partitions int32,
 			gt.next[tp], gt.whole[tp] = ranges[tp].Start, gt.now
 		}
 		if err := g.cfg.Store.Drop(gt.space, g.gen); err != nil {
-			return nil, err
+			return nil, gt.damage(err)
 		}
 		if r, _, err = g.cfg.Store.Open(gt.space, g.gen); err != nil {
-			return nil, err
+			return nil, gt.damage(err)
 		}
 	}
 	gt.reader = r
@@ -263,7 +279,7 @@ func (g *globals) follow(ctx context.Context, gt *globalTable, f Fetcher, on fun
 		}
 		p.Position = gt.position(next, whole)
 		if err := g.cfg.Store.Apply(&batch); err != nil {
-			return err
+			return gt.damage(err)
 		}
 		gt.next, gt.whole = next, whole
 		batch.Reset()
