@@ -88,10 +88,12 @@ func (d *deck) deal() Kind {
 	return k
 }
 
-// hurt injects one fault after the other until ctx ends.
+// hurt injects one fault after the other for the time that is wanted, and until
+// each kind has happened.
 func (r *run) hurt(ctx context.Context) error {
 	d := newDeck(r.rng, r.kinds)
-	for pause(ctx, r.between(r.cfg.Pause/3, r.cfg.Pause)) {
+	end := time.Now().Add(r.cfg.For)
+	for (time.Now().Before(end) || len(d.first) > 0) && pause(ctx, r.between(r.cfg.Pause/3, r.cfg.Pause)) {
 		for _, p := range r.workers {
 			if err := p.died(); err != nil {
 				return err

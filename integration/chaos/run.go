@@ -46,7 +46,8 @@ type Config struct {
 	Loopback bool
 	// Dir keeps logs, state and the history. Required.
 	Dir string
-	// For is how long there are faults; default 1 minute.
+	// For is how long there are faults, or longer until each kind of them has
+	// happened; default 1 minute.
 	For time.Duration
 	// Workers; default 2.
 	Workers int
@@ -191,18 +192,19 @@ func (r *run) live(ctx context.Context) error {
 			return err
 		}
 	}
-	faults, stop := context.WithTimeout(ctx, r.cfg.For)
+	faults, stop := context.WithCancel(ctx)
 	defer stop()
 	loaded := make(chan error, 1)
 	go func() { loaded <- r.load(faults, ctx) }()
-	err := r.hurt(faults)
+	err := r.hurt(ctx)
+	stop()
 	if err = errors.Join(err, <-loaded); err != nil {
 		return err
 	}
 	return r.finish(ctx)
 }
 
-// load sends input until the faults end.
+// load sends input while there are faults.
 func (r *run) load(until, ctx context.Context) error {
 	rng := rand.New(rand.NewPCG(r.cfg.Seed, 2))
 	tick := time.NewTicker(time.Second)

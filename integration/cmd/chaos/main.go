@@ -21,7 +21,7 @@ import (
 func main() {
 	chaos.Worker()
 	var cfg chaos.Config
-	flag.DurationVar(&cfg.For, "for", 10*time.Minute, "how long there are faults")
+	flag.DurationVar(&cfg.For, "for", 10*time.Minute, "how long there are faults, or longer until each kind has happened")
 	flag.IntVar(&cfg.Workers, "workers", 2, "worker processes")
 	flag.IntVar(&cfg.Rate, "rate", 50, "input records a second")
 	nodes := flag.Int("brokers", 3, "brokers")
