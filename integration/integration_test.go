@@ -41,7 +41,7 @@ func TestFlightsThreeBrokers(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	faults := make(chaos.Faults)
-	for seed := uint64(flightsSeed); len(faults.Missing(chaos.Kinds(3)[1:])) > 0; seed++ {
+	for seed := uint64(flightsSeed); !t.Failed() && len(faults.Missing(chaos.Kinds(3)[1:])) > 0; seed++ {
 		whileHurt(ctx, t, c, seed, faults, func() { flights(ctx, t, c.Brokers()) })
 		t.Log(faults)
 	}
@@ -53,7 +53,7 @@ func whileHurt(ctx context.Context, t *testing.T, c *broker.Cluster, seed uint64
 	ctx, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() {
-		cfg := chaos.Config{Cluster: c, Pause: 3 * time.Second, Down: 8 * time.Second, Seed: seed, Out: t.Output()}
+		cfg := chaos.Config{Cluster: c, For: 30 * time.Second, Pause: 3 * time.Second, Down: 8 * time.Second, Seed: seed, Out: t.Output()}
 		f, err := chaos.HurtBrokers(ctx, cfg)
 		for k, n := range f {
 			faults[k] += n

@@ -25,9 +25,9 @@ type hurter struct {
 }
 
 // HurtBrokers deals all kinds of faults to the brokers of cfg.Cluster, one
-// after the other, until ctx ends or something goes wrong; the brokers are
-// whole when it returns without an error. It counts what it did. Of the
-// configuration it uses Pause, Down, Seed and Out, too.
+// after the other, for the time that is wanted or until ctx ends; the brokers
+// are whole when it returns without an error. It counts what it did. Of the
+// configuration it uses For, Pause, Down, Seed and Out, too.
 func HurtBrokers(ctx context.Context, cfg Config) (Faults, error) {
 	cfg.defaults()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(cfg.Cluster.Inner()...), kgo.Dialer(broker.Loopback))
@@ -42,7 +42,8 @@ func HurtBrokers(ctx context.Context, cfg Config) (Faults, error) {
 		},
 	}
 	d := newDeck(h.rng, Kinds(len(cfg.Cluster.Nodes))[1:]) // all but the workers
-	for pause(ctx, h.between(cfg.Pause/3, cfg.Pause)) {
+	d.until = time.Now().Add(cfg.For)
+	for d.more() && pause(ctx, h.between(cfg.Pause/3, cfg.Pause)) {
 		if err := h.hurtBroker(ctx, d.deal()); err != nil {
 			return h.faults, err
 		}

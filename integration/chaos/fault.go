@@ -68,6 +68,7 @@ type deck struct {
 	rng   *rand.Rand
 	first []Kind
 	pool  []Kind // to draw from
+	until time.Time
 }
 
 func newDeck(rng *rand.Rand, kinds []Kind) *deck {
@@ -78,6 +79,10 @@ func newDeck(rng *rand.Rand, kinds []Kind) *deck {
 	}
 	return d
 }
+
+// more reports whether faults go on: for their time, and until each kind has
+// happened.
+func (d *deck) more() bool { return len(d.first) > 0 || time.Now().Before(d.until) }
 
 func (d *deck) deal() Kind {
 	if len(d.first) == 0 {
@@ -92,8 +97,8 @@ func (d *deck) deal() Kind {
 // each kind has happened.
 func (r *run) hurt(ctx context.Context) error {
 	d := newDeck(r.rng, r.kinds)
-	end := time.Now().Add(r.cfg.For)
-	for (time.Now().Before(end) || len(d.first) > 0) && pause(ctx, r.between(r.cfg.Pause/3, r.cfg.Pause)) {
+	d.until = time.Now().Add(r.cfg.For)
+	for d.more() && pause(ctx, r.between(r.cfg.Pause/3, r.cfg.Pause)) {
 		for _, p := range r.workers {
 			if err := p.died(); err != nil {
 				return err
