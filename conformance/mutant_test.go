@@ -25,6 +25,26 @@ type mutant struct {
 	does   mutation
 	held   *store.Batch
 	before *memory.Store // the last batch
+
+	damaged map[store.Space]bool // by a restart; guarded by disk.mu
+}
+
+// Open finds what a restart did while the store was open.
+func (s *mutant) Open(sp store.Space, gen store.Generation) (store.Reader, store.Position, error) {
+	if _, err := s.disk.reach(false); err != nil {
+		return nil, store.Position{}, err
+	}
+	r, pos, err := s.Store.Open(sp, gen)
+	if err == nil && s.isDamaged(sp) {
+		return nil, store.Position{}, store.ErrCorrupt
+	}
+	return r, pos, err
+}
+
+func (s *mutant) isDamaged(sp store.Space) bool {
+	s.disk.mu.Lock()
+	defer s.disk.mu.Unlock()
+	return s.damaged[sp]
 }
 
 func (s *mutant) Apply(b *store.Batch) error {
@@ -36,13 +56,33 @@ func (s *mutant) Apply(b *store.Batch) error {
 
 // write is one write to the disk.
 func (s *mutant) write(b *store.Batch) error {
-	s.disk.writing()
-	return s.Store.Apply(b)
+	for _, p := range b.Parts() {
+		if s.isDamaged(p.Space) {
+			return store.ErrCorrupt
+		}
+	}
+	return s.change(func() error { return s.Store.Apply(b) })
 }
 
 func (s *mutant) Drop(sp store.Space, gen store.Generation) error {
+	return s.change(func() error {
+		s.disk.mu.Lock()
+		delete(s.damaged, sp)
+		s.disk.mu.Unlock()
+		return s.Store.Drop(sp, gen)
+	})
+}
+
+// change is one write. Its answer may be lost, whether it happens or not.
+func (s *mutant) change(do func() error) error {
 	s.disk.writing()
-	return s.Store.Drop(sp, gen)
+	applied, lost := s.disk.reach(true)
+	if !applied {
+		return lost
+	}
+	err := do()
+	s.disk.remember(s)
+	return errors.Join(err, lost)
 }
 
 func (s *mutant) Close() error {
@@ -59,12 +99,74 @@ func (s *mutant) closeInner() error {
 
 // A memoryDisk keeps what its store holds.
 type memoryDisk struct {
-	does mutation
+	does  mutation
+	keeps bool // what was there after each write, for restarts
 
 	mu     sync.Mutex
 	kept   *memory.Store
+	older  []*memory.Store
 	open   *mutant
 	before func()
+
+	loses  *conformance.LostAnswer
+	writes int  // since it loses answers
+	lost   bool // any
+}
+
+// reach says whether what comes now is carried out, and fails when its answer
+// is lost.
+func (d *memoryDisk) reach(write bool) (applied bool, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.loses == nil {
+		return true, nil
+	}
+	if write {
+		d.writes++
+	}
+	if write && d.writes == d.loses.After+1 || d.lost && d.loses.Lasts {
+		d.lost = true
+		return d.loses.Applied, store.ErrUnavailable
+	}
+	return true, nil
+}
+
+func (d *memoryDisk) loseAnswer(l conformance.LostAnswer) (mend func() bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.loses, d.writes, d.lost = &l, 0, false
+	return func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.loses = nil
+		return d.lost
+	}
+}
+
+// remember keeps what a restart may come back with.
+func (d *memoryDisk) remember(s *mutant) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.keeps {
+		d.older = append(d.older, s.Snapshot())
+	}
+}
+
+// restart brings an earlier state, or none. What is open then is damaged.
+func (d *memoryDisk) restart(seed uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	left := memory.New()
+	if back := int(seed % 5); back < 4 && back < len(d.older) {
+		left = d.older[len(d.older)-1-back]
+	}
+	if d.open == nil {
+		d.kept = left
+		return
+	}
+	for _, sp := range d.open.Spaces() {
+		d.open.damaged[sp] = true
+	}
 }
 
 func (d *memoryDisk) writing() {
@@ -92,7 +194,7 @@ func (d *memoryDisk) place() conformance.StorePlace {
 			if d.open != nil {
 				return nil, errors.New("open already")
 			}
-			d.open = &mutant{Store: d.kept.Snapshot(), disk: d, does: d.does}
+			d.open = &mutant{Store: d.kept.Snapshot(), disk: d, does: d.does, damaged: make(map[store.Space]bool)}
 			return d.open, nil
 		},
 		OnWrite: func(before func()) {
@@ -109,16 +211,27 @@ func (d *memoryDisk) place() conformance.StorePlace {
 			}
 			return (&memoryDisk{does: d.does, kept: left}).place()
 		},
+		LoseAnswer: d.loseAnswer,
+		Restart:    d.restart,
 	}
 }
 
 // factory returns a factory of mutants.
-func factory(does mutation) conformance.StoreFactory {
+func factory(does mutation) conformance.StoreFactory { return factoryOf(does, false) }
+
+// serverFactory has disks that lose writes, for which they keep much.
+func serverFactory(does mutation) conformance.StoreFactory {
+	f := factoryOf(does, true)
+	f.Can = append(f.Can, conformance.LosesWrites)
+	return f
+}
+
+func factoryOf(does mutation, keeps bool) conformance.StoreFactory {
 	return conformance.StoreFactory{
 		Name: "mutant",
 		New: func(conformance.TB) conformance.StorePlace {
-			return (&memoryDisk{does: does, kept: memory.New()}).place()
+			return (&memoryDisk{does: does, keeps: keeps, kept: memory.New()}).place()
 		},
-		Can: []conformance.Capability{conformance.Reopens, conformance.SurvivesPowerLoss},
+		Can: []conformance.Capability{conformance.Reopens, conformance.SurvivesPowerLoss, conformance.LosesAnswers},
 	}
 }

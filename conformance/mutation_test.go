@@ -45,6 +45,14 @@ func TestMutations(t *testing.T) {
 	conformance.FindStoreFaults(t, factory(mutation{}))
 }
 
+// TestServerMutations does so for those that only a server can show.
+func TestServerMutations(t *testing.T) {
+	t.Parallel()
+	f := serverFactory(mutation{})
+	f.Can = []conformance.Capability{conformance.Reopens, conformance.LosesWrites}
+	conformance.FindStoreFaults(t, f)
+}
+
 // TestNothingKept has a store that forgets everything when it is closed.
 func TestNothingKept(t *testing.T) {
 	t.Parallel()
@@ -65,7 +73,7 @@ func TestNothingKept(t *testing.T) {
 func TestNoMutation(t *testing.T) {
 	t.Parallel()
 	conformance.Store(t, factory(mutation{}))
-	for name, messages := range run(factory(mutation{})) {
+	for name, messages := range run(serverFactory(mutation{})) {
 		t.Errorf("%s: %s", name, messages)
 	}
 }

@@ -46,11 +46,16 @@ const (
 	// All of them may be lost in that, and then say so (store.ErrCorrupt)
 	// until they are opened again. Needs StorePlace.DamageEntries.
 	HealsDamage Capability = "heals damage"
+	// LosesWrites: the store is on a server that may restart without its last
+	// writes, or with what was deleted. Opening a space then finds a state
+	// that was, with its position, or nothing, or store.ErrCorrupt, and never
+	// a mixture. Needs StorePlace.Restart.
+	LosesWrites Capability = "loses writes"
 )
 
 // StoreCapabilities lists all of them.
 func StoreCapabilities() []Capability {
-	return []Capability{Reopens, LocksOut, Shared, SurvivesKill, SurvivesPowerLoss, ReportsFailingDisk, ReportsFullDisk, DetectsDamage, HealsDamage}
+	return []Capability{Reopens, LocksOut, Shared, SurvivesKill, SurvivesPowerLoss, ReportsFailingDisk, ReportsFullDisk, DetectsDamage, HealsDamage, LosesAnswers, LosesWrites}
 }
 
 // A StoreFactory makes places for stores, each empty and independent of the
@@ -97,6 +102,28 @@ type StorePlace struct {
 	// DamageEntries does so with some of the entries of spaces only, where
 	// these have hundreds of KiB.
 	DamageEntries func() error
+	// LoseAnswer makes the server lose answers until mend, which reports
+	// whether it lost any.
+	LoseAnswer func(l LostAnswer) (mend func() (lost bool))
+	// OpenHasty is Open; calls of that store give up soon when the server
+	// does not answer. Default: Open.
+	OpenHasty func() (store.Store, error)
+	// Restart stops the server and starts it again with what it might hold
+	// then, one of several possibilities chosen by seed: as it was at an
+	// earlier moment, without some of its last writes, with deletes undone,
+	// with nothing, or all right. Stores may be open.
+	Restart func(seed uint64)
+}
+
+// A LostAnswer says which answers a server does not give.
+type LostAnswer struct {
+	// After is how many writes are answered before.
+	After int
+	// Applied carries the write out whose answer is lost.
+	Applied bool
+	// Lasts leaves everything after it without an answer, too, and writes
+	// are carried out or not like that one. Otherwise it is only that one.
+	Lasts bool
 }
 
 // A StoreCheck is one check of the suite.
@@ -109,7 +136,7 @@ type StoreCheck struct {
 
 // StoreChecks returns the suite.
 func StoreChecks() []StoreCheck {
-	return slices.Concat(readChecks(), writeChecks(), ownerChecks(), lifeChecks(), crashChecks(), loadChecks(), bulkChecks())
+	return slices.Concat(readChecks(), writeChecks(), ownerChecks(), lifeChecks(), crashChecks(), loadChecks(), bulkChecks(), serverChecks())
 }
 
 // Store runs the suite. Checks run in parallel. It must be called from a test

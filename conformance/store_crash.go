@@ -186,7 +186,7 @@ func failAt(tb TB, f StoreFactory, at int) (reached, reported bool) {
 		}
 	})
 	acked, started := 0, 0
-	s, err := place.Open()
+	s, err := place.openHasty()
 	if err == nil {
 		acked, started, reported = writeUntilFailure(s)
 		if err := s.Close(); err != nil {

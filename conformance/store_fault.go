@@ -88,17 +88,11 @@ func (d *storeFault) plant(f StoreFactory) StoreFactory {
 }
 
 func (d *storeFault) around(p StorePlace) StorePlace {
-	open, crash := p.Open, p.Crash
-	p.Open = func() (store.Store, error) {
-		s, err := open()
-		if err != nil {
-			return nil, err
-		}
-		f := &faultyStore{Store: s, does: d, newest: make(map[store.Space]store.Generation)}
-		if _, ok := s.(store.BulkLoader); ok {
-			return &faultyLoads{f}, nil
-		}
-		return f, nil
+	open, hasty, crash := p.Open, p.OpenHasty, p.Crash
+	kept := &faultyPlace{spaces: make(map[store.Space]*faultySpace)}
+	p.Open = func() (store.Store, error) { return d.over(kept, open) }
+	if hasty != nil {
+		p.OpenHasty = func() (store.Store, error) { return d.over(kept, hasty) }
 	}
 	if crash != nil {
 		p.Crash = func(seed uint64) StorePlace { return d.around(crash(seed)) }
@@ -106,11 +100,63 @@ func (d *storeFault) around(p StorePlace) StorePlace {
 	return p
 }
 
+func (d *storeFault) over(kept *faultyPlace, open func() (store.Store, error)) (store.Store, error) {
+	s, err := open()
+	if err != nil {
+		return nil, err
+	}
+	f := &faultyStore{Store: s, does: d, place: kept, newest: make(map[store.Space]store.Generation)}
+	if _, ok := s.(store.BulkLoader); ok {
+		return &faultyLoads{f}, nil
+	}
+	return f, nil
+}
+
+// A faultyPlace is what bugs remember of a place from one store to the next.
+type faultyPlace struct {
+	mu     sync.Mutex
+	spaces map[store.Space]*faultySpace
+}
+
+type faultySpace struct {
+	last, deleted map[string][]byte
+	position      store.Position
+}
+
+// space calls f with what is remembered of a space.
+func (p *faultyPlace) space(sp store.Space, f func(*faultySpace)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.spaces[sp]
+	if s == nil {
+		s = &faultySpace{last: make(map[string][]byte), deleted: make(map[string][]byte)}
+		p.spaces[sp] = s
+	}
+	f(s)
+}
+
+// note remembers a part that was applied.
+func (s *faultySpace) note(p *store.Part) {
+	for _, op := range p.Ops {
+		key := string(op.Key)
+		if op.Value != nil {
+			s.last[key] = bytes.Clone(op.Value)
+			delete(s.deleted, key)
+		} else if v, ok := s.last[key]; ok {
+			s.deleted[key] = v
+		}
+	}
+	if p.Position.Exists {
+		s.position = clonePosition(p.Position)
+	}
+}
+
 // A faultyStore is an adapter's store with a bug.
 type faultyStore struct {
 	store.Store
 
-	does *storeFault
+	does  *storeFault
+	place *faultyPlace
 
 	mu     sync.Mutex
 	newest map[store.Space]store.Generation
@@ -135,10 +181,29 @@ func (s *faultyStore) openRight(sp store.Space, gen store.Generation) (store.Rea
 	return s.Store.Open(sp, gen)
 }
 
+// first reports whether this store never opened the space.
+func (s *faultyStore) first(sp store.Space) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.newest[sp]
+	return !ok
+}
+
 func (s *faultyStore) newestOf(sp store.Space, gen store.Generation) store.Generation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return max(s.newest[sp], gen)
+}
+
+// applyNoting remembers what was applied.
+func (s *faultyStore) applyNoting(b *store.Batch) error {
+	err := s.Store.Apply(b)
+	if err == nil {
+		for _, p := range b.Parts() {
+			s.place.space(p.Space, func(f *faultySpace) { f.note(&p) })
+		}
+	}
+	return err
 }
 
 func (s *faultyStore) Apply(b *store.Batch) error {

@@ -2,14 +2,16 @@ package conformance
 
 import (
 	"bytes"
+	"errors"
 	"iter"
+	"slices"
 
 	"github.com/weirstream/weir/core/store"
 )
 
 // storeFaults are the bugs that StoreFaults plants.
 func storeFaults() []*storeFault {
-	return append(append(writeFaults(), readFaults()...), loadFaults()...)
+	return slices.Concat(writeFaults(), dropFaults(), serverFaults(), readFaults(), loadFaults())
 }
 
 func writeFaults() []*storeFault {
@@ -17,7 +19,7 @@ func writeFaults() []*storeFault {
 		{name: "batch without position", by: []string{"write/position", "crash/power-loss", "random/model"}, apply: func(s *faultyStore, b *store.Batch) error {
 			return s.Store.Apply(partsOf(b, func(from store.Part, to *store.Part) { addOps(from, to, anyOp) }))
 		}},
-		{name: "failed write swallowed", by: []string{"crash/full-disk"}, apply: func(s *faultyStore, b *store.Batch) error {
+		{name: "failed write swallowed", by: []string{"crash/full-disk", "crash/failing-disk"}, apply: func(s *faultyStore, b *store.Batch) error {
 			_ = s.Store.Apply(b)
 			return nil
 		}},
@@ -71,6 +73,35 @@ func writeFaults() []*storeFault {
 			}
 			return r, pos, err
 		}},
+		{name: "position without its log", by: []string{"write/position", "crash/power-loss"}, apply: func(s *faultyStore, b *store.Batch) error {
+			return s.Store.Apply(partsOf(b, func(from store.Part, to *store.Part) {
+				to.Position, to.Position.Log = from.Position, store.LogID{}
+				addOps(from, to, anyOp)
+			}))
+		}},
+		{
+			name: "a delete comes back after reopening", by: []string{"life/reopen", "random/model", "server/deletes-back"}, apply: (*faultyStore).applyNoting,
+			open: func(s *faultyStore, sp store.Space, gen store.Generation) (store.Reader, store.Position, error) {
+				first := s.first(sp)
+				r, pos, err := s.openRight(sp, gen)
+				if err != nil || !first {
+					return r, pos, err
+				}
+				var b store.Batch
+				s.place.space(sp, func(f *faultySpace) {
+					for key, v := range f.deleted {
+						b.Part(sp, gen).Put([]byte(key), v)
+					}
+				})
+				return r, pos, s.Store.Apply(&b)
+			},
+		},
+		{name: "use after close", by: []string{"life/close", "life/reopen"}, close: func(*faultyStore) error { return nil }},
+	}
+}
+
+func dropFaults() []*storeFault {
+	return []*storeFault{
 		{name: "drop keeps the position", by: []string{"write/drop", "random/model"}, drop: func(s *faultyStore, sp store.Space, gen store.Generation) error {
 			_, pos, err := s.Store.Open(sp, gen)
 			if err != nil {
@@ -83,7 +114,58 @@ func writeFaults() []*storeFault {
 			b.Part(sp, gen).Position = pos
 			return s.Store.Apply(&b)
 		}},
-		{name: "use after close", by: []string{"life/close", "life/reopen"}, close: func(*faultyStore) error { return nil }},
+		{name: "drop keeps the data", by: []string{"write/drop", "random/model"}, drop: func(s *faultyStore, sp store.Space, gen store.Generation) error {
+			r, _, err := s.Store.Open(sp, gen)
+			if err != nil {
+				return err
+			}
+			var b store.Batch
+			for e, err := range r.Scan(nil, nil) {
+				if err != nil {
+					return err
+				}
+				b.Part(sp, gen).Put(e.Key, e.Value)
+			}
+			if err := s.Store.Drop(sp, gen); err != nil {
+				return err
+			}
+			return s.Store.Apply(&b)
+		}},
+	}
+}
+
+// serverFaults are mistakes with a server that fails.
+func serverFaults() []*storeFault {
+	return []*storeFault{
+		{name: "unknown taken for done", by: []string{"server/answers-lost"}, apply: func(s *faultyStore, b *store.Batch) error {
+			if err := s.Store.Apply(b); !errors.Is(err, store.ErrUnavailable) {
+				return err
+			}
+			return nil
+		}},
+		{
+			name: "unknown taken for failed", by: []string{"server/answers-lost"}, apply: (*faultyStore).applyNoting,
+			open: openAt(func(_, noted store.Position) store.Position { return noted }),
+		},
+		{
+			name: "position outlives the data", by: []string{"server/writes-lost", "server/deletes-back"}, apply: (*faultyStore).applyNoting,
+			open: openAt(func(pos, noted store.Position) store.Position {
+				if noted.Changelog > pos.Changelog {
+					return noted
+				}
+				return pos
+			}),
+		},
+	}
+}
+
+// openAt opens spaces at another position than theirs, made of that and the
+// last one that was applied.
+func openAt(change func(pos, noted store.Position) store.Position) func(*faultyStore, store.Space, store.Generation) (store.Reader, store.Position, error) {
+	return func(s *faultyStore, sp store.Space, gen store.Generation) (store.Reader, store.Position, error) {
+		r, pos, err := s.openRight(sp, gen)
+		s.place.space(sp, func(f *faultySpace) { pos = change(pos, clonePosition(f.position)) })
+		return r, pos, err
 	}
 }
 

@@ -20,7 +20,9 @@ const historyGeneration store.Generation = 1 << 40
 func historySpaces() []store.Space { return []store.Space{spaceA(), spaceB()} }
 
 // dropped reports whether step i drops space A instead of applying a batch.
-func dropped(i int) bool { return i%37 == 36 }
+func dropped(i int) bool { return i%37 == firstDrop }
+
+const firstDrop = 36
 
 // fill makes the batch of step i, counted from 1. Keys come again, are
 // deleted and come back; the position of both spaces is i.
@@ -42,7 +44,7 @@ func (h *history) fill(i int) *store.Batch {
 			p.Put(key, value)
 		}
 		p.Position = store.Position{
-			Changelog: int64(i), StreamTime: int64(1000 * i), At: int64(i), Exists: true,
+			Log: store.LogID{0: byte(s + 1)}, Changelog: int64(i), StreamTime: int64(1000 * i), At: int64(i), Exists: true,
 			Inputs: []store.InputOffset{{Topic: "in", Partition: int32(s), Offset: int64(2 * i)}},
 		}
 	}
@@ -55,6 +57,34 @@ func (h *history) do(s store.Store, i int) error {
 		return s.Drop(spaceA(), historyGeneration)
 	}
 	return s.Apply(h.fill(i))
+}
+
+// doFor makes what step i does to one of the spaces, in another generation.
+func (h *history) doFor(s store.Store, i int, sp store.Space, gen store.Generation) error {
+	if dropped(i) {
+		if sp != spaceA() {
+			return nil
+		}
+		return s.Drop(sp, gen)
+	}
+	var b store.Batch
+	for _, from := range h.fill(i).Parts() {
+		if from.Space == sp {
+			to := b.Part(sp, gen)
+			to.Position = from.Position
+			addOps(from, to, anyOp)
+		}
+	}
+	return s.Apply(&b)
+}
+
+// at returns what a space holds after step k.
+func (h *history) at(k int, sp store.Space) *modelSpace {
+	m := make(model)
+	for i := 1; i <= k; i++ {
+		h.redo(m, i)
+	}
+	return m.at(sp)
 }
 
 // redo makes step i in a model.

@@ -21,7 +21,9 @@ const (
 	// writes transactions and holds them open. Needs TransportPlace.Begin.
 	ForeignTransactions Capability = "foreign transactions"
 	// LosesAnswers: the answer to the end of a transaction can be lost, after
-	// it took effect and before. Needs TransportPlace.LoseEnd.
+	// it took effect and before. Needs TransportPlace.LoseEnd. Stores on a
+	// server declare it, too: answers to writes can be lost. Needs
+	// StorePlace.LoseAnswer.
 	LosesAnswers Capability = "loses answers"
 	// TimesOut: the cluster aborts transactions that stay open too long.
 	// Needs TransportPlace.ConnectHasty.

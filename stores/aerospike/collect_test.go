@@ -13,45 +13,10 @@ import (
 	"github.com/weirstream/weir/stores/aerospike/asfake"
 )
 
-// checkResurrection deletes entries so that their tombstones are what a crash
-// of the server loses: their old versions come back, and are not served.
-func checkResurrection(tb conformance.TB, hs ...func(*hooks)) {
-	clock := &clock{now: time.Unix(1_700_000_000, 0)}
-	srv := startFake(tb, asfake.Options{Now: clock.time})
-	h := history{seed: 1, spaces: []store.Space{{Table: "a"}}, keys: 20, ops: 60}
-	s := openStore(tb, config(srv.Addr()), hs...)
-	h.open(tb, s, 1)
-	h.run(tb, s, 1, 1, 3)
-	clock.advance(10 * time.Second)
-	var b store.Batch
-	p := b.Part(h.spaces[0], 1)
-	for key := range h.at(3, 0) {
-		p.Delete([]byte(key))
-	}
-	if err := s.Apply(&b); err != nil {
-		tb.Fatalf("deleting: %v", err)
-	}
-	closeStore(tb, s)
-	// The heads survive, the tombstones do not.
-	srv.Restart(asfake.Restart{Lose: time.Second, Keep: notTombstone})
-	s = openStore(tb, config(srv.Addr()), hs...)
-	r, _, err := s.Open(h.spaces[0], 2)
-	if err != nil {
-		return // refused, as it should be
-	}
-	for e, err := range r.Scan(nil, nil) {
-		if err == nil {
-			tb.Fatalf("%q was deleted and is served", e.Key)
-		}
-	}
-}
-
 func notTombstone(l asfake.Lost) bool {
 	m, err := decodeMeta(l.Bins[metaBin])
 	return err != nil || m.kind != kindTombstone
 }
-
-func TestResurrection(t *testing.T) { pass(t, checkResurrection) }
 
 // eventually waits for the collector, whose work shows at the server only.
 func eventually(tb conformance.TB, what string, f func() bool) {

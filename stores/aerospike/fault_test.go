@@ -110,103 +110,6 @@ func TestCutAnswers(t *testing.T) {
 	}
 }
 
-// checkUnknown cuts the connection for good after some request of a batch was
-// carried out, so that Apply fails without knowing. What is there when the
-// server is back is the batch or not, for all spaces alike.
-func checkUnknown(tb conformance.TB, hs ...func(*hooks)) {
-	kept := 0
-	for at := range 5 {
-		srv := startFake(tb, asfake.Options{})
-		cfg := config(srv.Addr())
-		cfg.RetryFor = 30 * time.Millisecond
-		s := openStore(tb, cfg, hs...)
-		h := someHistory(uint64(at))
-		h.open(tb, s, 1)
-		h.run(tb, s, 1, 1, 5)
-		n := 0
-		remove := srv.Inject(asfake.Fault{DropAfter: true, When: func(asfake.Request) bool { n++; return n > at }})
-		err := s.Apply(h.batch(6, 1))
-		remove()
-		if at < 3 && err == nil {
-			tb.Fatalf("a batch succeeded though the connection was lost at its request %d", at)
-		}
-		// The position tells which of the two it is.
-		rs, ps := h.open(tb, s, 1)
-		if errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrFenced) {
-			tb.Fatalf("request %d: a lost connection was reported as %v", at, err)
-		}
-		if err == nil && ps[0].Changelog != 6 {
-			tb.Fatalf("request %d: a batch that succeeded is not there", at)
-		}
-		// Opening in the same generation answers from memory until the space
-		// is written; writing finds out.
-		i := int(ps[0].Changelog)
-		for j := range rs {
-			if ps[j].Changelog != ps[0].Changelog {
-				tb.Fatalf("request %d: %s is at %d and %s at %d", at, h.spaces[j], ps[j].Changelog, h.spaces[0], i)
-			}
-			h.holds(tb, rs[j], i, j)
-		}
-		if i == 6 {
-			kept++
-		}
-		h.run(tb, s, 1, i+1, 10)
-		for j := range rs {
-			h.holds(tb, rs[j], 10, j)
-		}
-	}
-	if kept == 0 || kept == 5 {
-		tb.Fatalf("%d of 5 batches were there: the cuts are not where they should be", kept)
-	}
-}
-
-func TestUnknownOutcome(t *testing.T) { pass(t, checkUnknown) }
-
-// checkServerLoss lets the server crash and lose some of its last writes, each
-// by itself, and bring deleted records back. Whatever the worker then finds is
-// a state that was, or damaged; and it can be rebuilt.
-func checkServerLoss(tb conformance.TB, hs ...func(*hooks)) {
-	damaged, behind, clean := 0, 0, 0
-	for seed := range uint64(30) {
-		clock := &clock{now: time.Unix(1_700_000_000, 0)}
-		srv := startFake(tb, asfake.Options{Now: clock.time})
-		cfg := config(srv.Addr())
-		h := someHistory(seed)
-		r := rand.New(rand.NewPCG(seed, 9))
-		s := openStore(tb, cfg, hs...)
-		h.open(tb, s, 1)
-		const steps = 30
-		for i := 1; i <= steps; i++ {
-			h.run(tb, s, 1, i, i)
-			clock.advance(time.Duration(r.IntN(200)) * time.Millisecond)
-		}
-		if seed%2 == 0 {
-			closeStore(tb, s)
-		}
-		clock.advance(time.Duration(r.IntN(800)) * time.Millisecond)
-		how := asfake.Restart{Lose: time.Second}
-		if share := r.IntN(3); share > 0 {
-			how.Keep = func(asfake.Lost) bool { return r.IntN(3) < share }
-		}
-		if seed%7 == 0 {
-			how = asfake.Restart{}
-		}
-		srv.Restart(how)
-		s = openStore(tb, cfg, hs...)
-		d, b := h.rebuild(tb, s, 2, steps)
-		damaged, behind = damaged+d, behind+b
-		if d == 0 && b == 0 {
-			clean++
-		}
-		h.run(tb, s, 2, steps+1, steps+5)
-	}
-	if damaged == 0 || behind == 0 || clean == 0 {
-		tb.Fatalf("of 30 crashes none was harmless, or none did harm: %d spaces damaged, %d behind, %d runs unharmed", damaged, behind, clean)
-	}
-}
-
-func TestServerLoss(t *testing.T) { pass(t, checkServerLoss) }
-
 type clock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -215,42 +118,6 @@ type clock struct {
 func (c *clock) time() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.now }
 
 func (c *clock) advance(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.now = c.now.Add(d) }
-
-// checkLossWhileOpen lets the server lose writes under an open store: reads and
-// batches are right or fail with store.ErrCorrupt, and a drop heals.
-func checkLossWhileOpen(tb conformance.TB, hs ...func(*hooks)) {
-	found := 0
-	for seed := range uint64(20) {
-		clock := &clock{now: time.Unix(1_700_000_000, 0)}
-		srv := startFake(tb, asfake.Options{Now: clock.time})
-		h := someHistory(seed)
-		s := openStore(tb, config(srv.Addr()), hs...)
-		rs, _ := h.open(tb, s, 1)
-		for i := 1; i <= 20; i++ {
-			h.run(tb, s, 1, i, i)
-			clock.advance(100 * time.Millisecond)
-		}
-		r := rand.New(rand.NewPCG(seed, 3))
-		srv.Restart(asfake.Restart{Lose: 900 * time.Millisecond, Keep: func(asfake.Lost) bool { return r.IntN(2) == 0 }})
-		for j := range rs {
-			err := h.compare(rs[j], 20, j)
-			if errors.Is(err, store.ErrCorrupt) {
-				found++
-			} else if err != nil {
-				tb.Fatalf("seed %d: reading after a loss: %v", seed, err)
-			}
-		}
-		if err := s.Apply(h.batch(21, 1)); err != nil && !errors.Is(err, store.ErrCorrupt) {
-			tb.Fatalf("seed %d: writing after a loss: %v", seed, err)
-		}
-		h.rebuild(tb, s, 1, 25)
-	}
-	if found == 0 {
-		tb.Fatalf("no loss was noticed by reading")
-	}
-}
-
-func TestLossWhileOpen(t *testing.T) { pass(t, checkLossWhileOpen) }
 
 // checkZombie stops a worker in the middle of a batch, at each of its calls;
 // another takes the spaces over and writes; then the first goes on.
@@ -312,31 +179,6 @@ func isWrite(records []as.BatchRecordIfc) bool {
 
 func TestZombie(t *testing.T) { pass(t, checkZombie) }
 
-// checkWorkerCrash is the suite's check of power loss, with the worker being
-// what stops at each write of a record, and the server keeping what it has.
-func checkWorkerCrash(tb conformance.TB, hs ...func(*hooks)) {
-	var place func(tb conformance.TB, srv *asfake.Server) conformance.StorePlace
-	place = func(tb conformance.TB, srv *asfake.Server) conformance.StorePlace {
-		return conformance.StorePlace{
-			Open:    func() (store.Store, error) { return openWith(config(srv.Addr()), hs...) },
-			OnWrite: srv.OnWrite,
-			Crash: func(uint64) conformance.StorePlace {
-				c, err := srv.CloneInHook()
-				if err != nil {
-					tb.Fatalf("%v", err)
-				}
-				tb.Cleanup(c.Close)
-				return place(tb, c)
-			},
-		}
-	}
-	runCheck(tb, "crash/power-loss", conformance.StoreFactory{
-		Name: "aerospike, workers crash",
-		Can:  append(fakeFactory().Can, conformance.SurvivesPowerLoss),
-		New:  func(tb conformance.TB) conformance.StorePlace { return place(tb, startFake(tb, asfake.Options{})) },
-	})
-}
-
 func runCheck(tb conformance.TB, name string, f conformance.StoreFactory) {
 	tb.Helper()
 	for _, c := range conformance.StoreChecks() {
@@ -374,5 +216,3 @@ func checkScanBeside(tb conformance.TB, hs ...func(*hooks)) {
 }
 
 func TestScanBeside(t *testing.T) { pass(t, checkScanBeside) }
-
-func TestWorkerCrash(t *testing.T) { pass(t, checkWorkerCrash) }

@@ -1,7 +1,6 @@
 package aerospike
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -126,46 +125,6 @@ func (h history) compare(r store.Reader, i, j int) error {
 		}
 	}
 	return nil
-}
-
-// rebuild opens the spaces like a worker does: those that are damaged are
-// dropped, and what is missing up to step i is applied again. It returns how
-// many were damaged and how many had lost a tail.
-func (h history) rebuild(tb conformance.TB, s *Store, gen store.Generation, i int) (damaged, behind int) {
-	tb.Helper()
-	for j, sp := range h.spaces {
-		r, pos, err := s.Open(sp, gen)
-		if err == nil && pos.Exists {
-			err = h.compare(r, int(pos.Changelog), j)
-		}
-		if errors.Is(err, store.ErrCorrupt) {
-			damaged++
-			if err := s.Drop(sp, gen); err != nil {
-				tb.Fatalf("dropping %s: %v", sp, err)
-			}
-			r, pos, err = s.Open(sp, gen)
-		}
-		if err != nil {
-			tb.Fatalf("opening %s, position %d of %d: %v", sp, pos.Changelog, i, err)
-		}
-		if int(pos.Changelog) < i {
-			behind++
-		}
-		for step := int(pos.Changelog) + 1; step <= i; step++ {
-			var b store.Batch
-			for _, p := range h.batch(step, gen).Parts() {
-				if p.Space == sp {
-					q := b.Part(sp, gen)
-					q.Ops, q.Position = p.Ops, p.Position
-				}
-			}
-			if err := s.Apply(&b); err != nil {
-				tb.Fatalf("replaying step %d to %s: %v", step, sp, err)
-			}
-		}
-		h.holds(tb, r, i, j)
-	}
-	return damaged, behind
 }
 
 func openWith(cfg Config, hs ...func(*hooks)) (*Store, error) {

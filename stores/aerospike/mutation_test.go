@@ -12,7 +12,6 @@ import (
 
 	"github.com/weirstream/weir/conformance"
 	"github.com/weirstream/weir/core/store"
-	"github.com/weirstream/weir/stores/aerospike/asfake"
 )
 
 // A mutation is a mistake in the store, and the checks that must find it.
@@ -25,14 +24,13 @@ type mutation struct {
 }
 
 func mutations() []mutation {
-	crash := map[string]check{"a worker's crash": checkWorkerCrash}
 	return []mutation{
 		{
 			name: "a batch has no position",
 			plant: func(h *hooks) {
 				h.plan = func(pl *plan) { pl.next.position = pl.space.head.now.position }
 			},
-			suite: []string{"life/reopen"}, own: crash,
+			suite: []string{"life/reopen", "crash/power-loss"},
 		},
 		{
 			name: "tombstones are lost",
@@ -41,7 +39,7 @@ func mutations() []mutation {
 					pl.writer.records = slices.DeleteFunc(pl.writer.records, func(w slotWrite) bool { return w.value == nil })
 				}
 			},
-			suite: []string{"life/reopen"}, own: crash,
+			suite: []string{"life/reopen", "crash/power-loss"},
 		},
 		{
 			name:  "keys are ordered as signed bytes",
@@ -56,32 +54,32 @@ func mutations() []mutation {
 		{
 			name:  "heads are written before data",
 			plant: func(h *hooks) { h.attempt = dataLast() },
-			own:   crash,
+			suite: []string{"crash/power-loss"},
 		},
 		{
 			name:  "the spaces of a batch count one by one",
 			plant: func(h *hooks) { h.apart = true },
-			own:   map[string]check{"a worker's crash": checkWorkerCrash, "an unknown outcome": checkUnknown},
+			suite: []string{"crash/power-loss", "crash/failing-disk"},
 		},
 		{
 			name:  "a restore begins at the offset of a batch that does not count",
 			plant: func(h *hooks) { h.undecided = true },
-			own:   crash,
+			suite: []string{"crash/power-loss"},
 		},
 		{
 			name:  "in doubt counts as failed",
 			plant: func(h *hooks) { h.judge = doubtIs(refused) },
-			own:   map[string]check{"faults": checkFaults, "an unknown outcome": checkUnknown},
+			suite: []string{"server/answer-lost", "server/answers-lost"}, own: map[string]check{"faults": checkFaults},
 		},
 		{
 			name:  "in doubt counts as done",
 			plant: func(h *hooks) { h.judge = doubtIs(done) },
-			own:   map[string]check{"faults": checkFaults},
+			suite: []string{"server/answer-lost", "server/answers-lost"}, own: map[string]check{"faults": checkFaults},
 		},
 		{
 			name:  "what the server lost or brought back is served",
 			plant: func(h *hooks) { h.trust = true },
-			own:   map[string]check{"a server's loss": checkServerLoss, "deleted records that come back": checkResurrection},
+			suite: []string{"server/writes-lost", "server/deletes-back"},
 		},
 		{
 			name:  "slots are used again while a scan reads them",
@@ -120,21 +118,21 @@ func caught(t *testing.T, r *conformance.Recorder) {
 }
 
 func (m mutation) factory() conformance.StoreFactory {
-	f := fakeFactory()
-	f.New = func(tb conformance.TB) conformance.StorePlace {
-		var place conformance.StorePlace
-		addr := startFake(tb, asfake.Options{}).Addr()
-		place.Open = func() (store.Store, error) {
-			s, err := openWith(config(addr), m.plant)
-			if err != nil {
-				return nil, err
-			}
-			if m.wrap != nil {
+	f := fakeFactory(m.plant)
+	if m.wrap != nil {
+		place := f.New
+		f.New = func(tb conformance.TB) conformance.StorePlace {
+			p := place(tb)
+			open := p.Open
+			p.Open = func() (store.Store, error) {
+				s, err := open()
+				if err != nil {
+					return nil, err
+				}
 				return m.wrap(s), nil
 			}
-			return s, nil
+			return p
 		}
-		return place
 	}
 	return f
 }
