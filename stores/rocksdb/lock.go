@@ -26,4 +26,9 @@ func lockDir(dir string) (*dirLock, error) {
 	return &dirLock{f}, nil
 }
 
-func (l *dirLock) release() { _ = l.f.Close() }
+// release unlocks before it closes: a child process that is being started has the
+// file, too, for a moment, and closing alone would leave the lock with it.
+func (l *dirLock) release() {
+	funlock(l.f)
+	_ = l.f.Close()
+}

@@ -18,3 +18,5 @@ func flock(f *os.File) error {
 	}
 	return err
 }
+
+func funlock(f *os.File) { _ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }

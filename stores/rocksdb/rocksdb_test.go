@@ -3,8 +3,10 @@ package rocksdb_test
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/weirstream/weir/core/store"
@@ -32,6 +34,41 @@ func TestLock(t *testing.T) {
 	if _, err := rocksdb.Open(small(dir)); err == nil || errors.Is(err, store.ErrLocked) {
 		t.Errorf("a lock that cannot be made: %v", err)
 	}
+}
+
+// A directory is free once its store is closed, also while child processes are
+// being started, which have the files of this one for a moment.
+func TestLockIsNotInherited(t *testing.T) {
+	t.Parallel()
+	done := make(chan struct{})
+	var children sync.WaitGroup
+	children.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				if err := exec.Command(os.Args[0], "-test.run=^$").Run(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}
+	})
+	dir := t.TempDir()
+	for range 100 {
+		s, err := rocksdb.Open(small(dir))
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	close(done)
+	children.Wait()
 }
 
 func TestMetrics(t *testing.T) {
