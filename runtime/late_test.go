@@ -127,11 +127,21 @@ func content(t *testing.T, r store.Reader) map[string]string {
 	return rows
 }
 
+// openDims opens the table over a log, as a worker that starts does.
+func openDims(t *testing.T, l *globalLog, st store.Store) (*globals, *globalTable) {
+	t.Helper()
+	g := newGlobals(&Config{Store: st, Transport: l, Logger: slog.New(slog.DiscardHandler)})
+	gt, err := g.open(t.Context(), &topology.Table{Name: "dims", Source: "dims"}, 2, keptFor.Milliseconds(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g, gt
+}
+
 // A global table that did not see its topic for longer than deletions are kept is
 // rebuilt, with nobody reading it; so is one whose worker was away for so long.
 func TestGlobalTableThatMayLackDeletions(t *testing.T) {
 	t.Parallel()
-	table := &topology.Table{Name: "dims", Source: "dims"}
 	for name, c := range map[string]struct {
 		away    time.Duration
 		before  bool // it had seen that there was nothing before
@@ -152,15 +162,7 @@ func TestGlobalTableThatMayLackDeletions(t *testing.T) {
 				l.timed = true
 				l.put(dims[0], "a", "0")
 				l.put(dims[1], "b", "1")
-				open := func() (*globals, *globalTable) {
-					g := newGlobals(&Config{Store: st, Transport: l, Logger: slog.New(slog.DiscardHandler)})
-					gt, err := g.open(t.Context(), table, 2, keptFor.Milliseconds(), false)
-					if err != nil {
-						t.Fatal(err)
-					}
-					return g, gt
-				}
-				g, gt := open()
+				g, gt := openDims(t, l, st)
 				f := globalReader{l}
 				f.Set(gt.next)
 				if err := g.follow(t.Context(), gt, f, gt.behind); err != nil {
@@ -172,7 +174,7 @@ func TestGlobalTableThatMayLackDeletions(t *testing.T) {
 				}
 				l.put(dims[0], "c", "0")
 				if c.restart {
-					if _, gt = open(); c.rebuilt != (len(content(t, gt.reader)) == 0) {
+					if _, gt = openDims(t, l, st); c.rebuilt != (len(content(t, gt.reader)) == 0) {
 						t.Errorf("after a restart it begins with %v; to be rebuilt: %t", content(t, gt.reader), c.rebuilt)
 					}
 					return
@@ -205,15 +207,7 @@ func TestGlobalTableWithASilentPartition(t *testing.T) {
 			l.timed, l.idle = true, idle
 			l.put(dims[0], "a", "0")
 			l.put(dims[1], "b", "1")
-			open := func() (*globals, *globalTable) {
-				g := newGlobals(&Config{Store: st, Transport: l, Logger: slog.New(slog.DiscardHandler)})
-				gt, err := g.open(t.Context(), &topology.Table{Name: "dims", Source: "dims"}, 2, keptFor.Milliseconds(), false)
-				if err != nil {
-					t.Fatal(err)
-				}
-				return g, gt
-			}
-			g, gt := open()
+			g, gt := openDims(t, l, st)
 			f := globalReader{l}
 			f.Set(gt.next)
 			if err := g.follow(t.Context(), gt, f, gt.behind); err != nil {
@@ -229,7 +223,7 @@ func TestGlobalTableWithASilentPartition(t *testing.T) {
 				}
 			}
 			l.put(dims[0], "c", "new")
-			if _, gt = open(); idle != (len(content(t, gt.reader)) == 3) {
+			if _, gt = openDims(t, l, st); idle != (len(content(t, gt.reader)) == 3) {
 				t.Errorf("idle batches: %t; after a restart it begins with %v", idle, content(t, gt.reader))
 			}
 		})

@@ -1,8 +1,8 @@
 package pebble_test
 
 import (
+	"errors"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/weirstream/weir/conformance"
 	"github.com/weirstream/weir/core/store"
+	"github.com/weirstream/weir/stores/internal/tabledamage"
 	"github.com/weirstream/weir/stores/pebble"
 )
 
@@ -86,51 +87,19 @@ func diskPlace(tb conformance.TB) conformance.StorePlace {
 	}
 }
 
-// damage moves everything into sorted tables and flips bits in all of them.
-func damage(dir string) error {
-	return damageTables(dir, func(b []byte) {
-		for i := 100; i < len(b)/2; i += 512 {
-			b[i] ^= 0x10
-		}
-	})
-}
+// damage moves everything into sorted tables, which opening does with the log,
+// and flips bits in all of them.
+func damage(dir string) error { return errors.Join(intoTables(dir), tabledamage.All(dir)) }
 
-// damageEntries leaves alone what is at the beginning of tables, where the catalog
-// is, and their indexes at the end.
-func damageEntries(dir string) error {
-	return damageTables(dir, func(b []byte) {
-		if len(b) < 8000 {
-			return
-		}
-		for i := len(b) / 3; i < len(b)/2; i += 1000 {
-			b[i] ^= 0x10
-		}
-	})
-}
+// damageEntries is damage that leaves catalog and indexes alone.
+func damageEntries(dir string) error { return errors.Join(intoTables(dir), tabledamage.Entries(dir)) }
 
-func damageTables(dir string, change func(b []byte)) error {
+func intoTables(dir string) error {
 	s, err := pebble.Open(small(dir, nil))
 	if err != nil {
 		return err
 	}
-	if err := s.Close(); err != nil {
-		return err
-	}
-	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
-	if err != nil {
-		return err
-	}
-	for _, name := range tables {
-		b, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		change(b)
-		if err := os.WriteFile(name, b, 0o600); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.Close()
 }
 
 // TestConformance runs on the real file system.

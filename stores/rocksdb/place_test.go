@@ -1,12 +1,13 @@
 package rocksdb_test
 
 import (
-	"os"
+	"errors"
 	"path/filepath"
 	"testing"
 
 	"github.com/weirstream/weir/conformance"
 	"github.com/weirstream/weir/core/store"
+	"github.com/weirstream/weir/stores/internal/tabledamage"
 	"github.com/weirstream/weir/stores/rocksdb"
 )
 
@@ -39,52 +40,19 @@ func factory() conformance.StoreFactory {
 	}
 }
 
-// damage moves everything into sorted tables, which opening does with the
-// log, and flips bits in all of them.
-func damage(dir string) error {
-	return damageTables(dir, func(b []byte) {
-		for i := 100; i < len(b)/2; i += 512 {
-			b[i] ^= 0x10
-		}
-	})
-}
+// damage moves everything into sorted tables, which opening does with the log,
+// and flips bits in all of them.
+func damage(dir string) error { return errors.Join(intoTables(dir), tabledamage.All(dir)) }
 
-// damageEntries leaves alone what is at the beginning of tables, where the catalog
-// is, and their indexes at the end.
-func damageEntries(dir string) error {
-	return damageTables(dir, func(b []byte) {
-		if len(b) < 8000 {
-			return
-		}
-		for i := len(b) / 3; i < len(b)/2; i += 1000 {
-			b[i] ^= 0x10
-		}
-	})
-}
+// damageEntries is damage that leaves catalog and indexes alone.
+func damageEntries(dir string) error { return errors.Join(intoTables(dir), tabledamage.Entries(dir)) }
 
-func damageTables(dir string, change func(b []byte)) error {
+func intoTables(dir string) error {
 	s, err := openSmall(dir)
 	if err != nil {
 		return err
 	}
-	if err := s.Close(); err != nil {
-		return err
-	}
-	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
-	if err != nil {
-		return err
-	}
-	for _, name := range tables {
-		b, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		change(b)
-		if err := os.WriteFile(name, b, 0o600); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.Close()
 }
 
 func TestConformance(t *testing.T) { conformance.Store(t, factory()) }
