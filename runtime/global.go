@@ -82,23 +82,11 @@ func newGlobals(cfg *Config) *globals {
 func (g *globals) start(ctx context.Context, topics map[string]TopicInfo, rebuild string) error {
 	kept := tombstoneRetention(topics)
 	for _, t := range g.cfg.Topology.Globals {
-		gt, err := g.open(ctx, t, topics[t.Source].Partitions, kept[t.Source], t.Name == rebuild)
+		gt, f, err := g.catchUp(ctx, t, topics[t.Source].Partitions, kept[t.Source], t.Name == rebuild)
 		if damage := (*damageError)(nil); errors.As(err, &damage) {
 			return fmt.Errorf("%w: %w", errRejoin, err)
 		}
 		if err != nil {
-			return fmt.Errorf("global table %q: %w", t.Name, err)
-		}
-		f, err := g.cfg.Transport.Fetcher(FetchConfig{FromLog: true, Idle: refreshOf(gt.kept)})
-		if err != nil {
-			return fmt.Errorf("global table %q: %w", t.Name, err)
-		}
-		f.Set(gt.next)
-		if err := g.follow(ctx, gt, f, gt.behind); err != nil {
-			f.Close()
-			if damage := (*damageError)(nil); errors.As(err, &damage) {
-				return fmt.Errorf("%w: %w", errRejoin, err)
-			}
 			return fmt.Errorf("global table %q: %w", t.Name, err)
 		}
 		g.tables = append(g.tables, gt)
@@ -108,6 +96,24 @@ func (g *globals) start(ctx context.Context, topics map[string]TopicInfo, rebuil
 		})
 	}
 	return nil
+}
+
+// catchUp brings one table up to date, and returns it with what follows it.
+func (g *globals) catchUp(ctx context.Context, t *topology.Table, partitions int32, kept int64, rebuild bool) (*globalTable, Fetcher, error) {
+	gt, err := g.open(ctx, t, partitions, kept, rebuild)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := g.cfg.Transport.Fetcher(FetchConfig{FromLog: true, Idle: refreshOf(gt.kept)})
+	if err != nil {
+		return nil, nil, err
+	}
+	f.Set(gt.next)
+	if err := g.follow(ctx, gt, f, gt.behind); err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return gt, f, nil
 }
 
 func (g *globals) readers() map[string]store.Reader {
@@ -215,9 +221,7 @@ func (g *globals) open(ctx context.Context, t *topology.Table, partitions int32,
 	}
 	gt.reader = r
 	for tp, next := range gt.next {
-		if err := gt.advance(gt.next, gt.whole, tp, changelog.Read{Next: next}); err != nil {
-			return nil, err
-		}
+		gt.reached(gt.whole, tp, next)
 	}
 	return gt, nil
 }
@@ -230,10 +234,15 @@ func (gt *globalTable) advance(next, whole map[record.TopicPartition]int64, tp r
 		return &damageError{gt.table.Name, fmt.Errorf("it was last complete %d ms before it read on in %v, longer than deletions are kept there (%d ms): some may have been missed", rd.At-was, tp, gt.kept)}
 	}
 	next[tp], whole[tp] = rd.Next, max(was, rd.Whole)
-	if rd.Next >= gt.target[tp] {
+	gt.reached(whole, tp, rd.Next)
+	return nil
+}
+
+// reached notes that the table holds all that a partition held when it was opened.
+func (gt *globalTable) reached(whole map[record.TopicPartition]int64, tp record.TopicPartition, next int64) {
+	if next >= gt.target[tp] {
 		whole[tp] = max(whole[tp], gt.now)
 	}
-	return nil
 }
 
 // behind reports whether the table has not reached its target.
