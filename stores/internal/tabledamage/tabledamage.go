@@ -40,7 +40,7 @@ func change(dir string, flip func(b []byte)) error {
 			return err
 		}
 		flip(b)
-		if err := os.WriteFile(name, b, 0o600); err != nil {
+		if err := os.WriteFile(name, b, 0o600); err != nil { //nolint:gosec // likewise
 			return err
 		}
 	}
