@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -48,8 +49,10 @@ type ApplicationCase struct {
 	// Before is input that is there before the first worker starts, as that
 	// of global tables: workers have read it before they handle anything.
 	Before []record.Record
-	// Phases are the rest of it. A phase is sent when what Want says of those
-	// before is there. Records go to the partition of their key.
+	// Phases are the rest of it, four at least. A phase is sent when what Want
+	// says of those before is there. Records go to the partition of their key.
+	// Workers crash over each phase: it changes what a store keeps, and what it
+	// has for a topic it has for each partition.
 	Phases [][]record.Record
 	// Want is what a plain pass over the input finds. It names all topics and
 	// tables that it knows of for any input, for none too.
@@ -70,6 +73,34 @@ type ApplicationCase struct {
 type Known struct {
 	Topics map[string]map[string][]string
 	Tables map[string]map[string]string
+}
+
+// validate reports all that is wrong with a case, beside its results.
+func (c ApplicationCase) validate() error {
+	var errs []error
+	if len(c.Phases) < int(moments) {
+		errs = append(errs, fmt.Errorf("it has %d phases: want %d at least, one for each moment at which a worker crashes", len(c.Phases), moments))
+	}
+	for i, phase := range c.Phases {
+		has := make(map[string]map[int32]bool)
+		for _, r := range phase {
+			n := c.Topics[r.Topic]
+			if n == 0 {
+				errs = append(errs, fmt.Errorf("phase %d has input for %s, which is not in Topics", i, r.Topic))
+				continue
+			}
+			if has[r.Topic] == nil {
+				has[r.Topic] = make(map[int32]bool)
+			}
+			has[r.Topic][record.Partition(r.Key, n)] = true
+		}
+		for _, topic := range sortedKeys(has) {
+			if n := c.Topics[topic]; len(has[topic]) < int(n) {
+				errs = append(errs, fmt.Errorf("phase %d has input for %d of the %d partitions of %s: want some for each, or a worker has nothing to crash over", i, len(has[topic]), n, topic))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // An ApplicationRun is one case under one guarantee, with what happens to its
@@ -135,6 +166,9 @@ type stage struct {
 
 func newStage(tb TB, f ApplicationFactory, r ApplicationRun) *stage {
 	tb.Helper()
+	if err := r.Case.validate(); err != nil {
+		tb.Fatalf("the case %s is not usable: %v", r.Case.Name, err)
+	}
 	patience := f.Patience
 	if patience == 0 {
 		patience = 2 * time.Minute

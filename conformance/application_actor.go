@@ -22,6 +22,11 @@ const (
 	moments
 )
 
+// String says it in messages.
+func (m moment) String() string {
+	return [moments]string{"before its commit", "after its commit", "before its batch is in the store", "after its batch is in the store"}[m]
+}
+
 var errCrashed = errors.New("conformance: the worker has crashed")
 
 // An actor is a worker that can crash: from one moment on nothing that it
@@ -38,15 +43,16 @@ type actor struct {
 	ended    chan error
 	crashed  chan struct{} // closed by the crash
 
-	mu   sync.Mutex
-	due  moment
-	left int // moments of that kind until the crash; 0: none is planned
-	dead bool
-	gate chan struct{} // commits wait here while it is there
+	mu      sync.Mutex
+	due     moment
+	planned bool // the crash, at the next moment that is due
+	dead    bool
+	gate    chan struct{} // commits wait here while it is there
 
 	stuck     chan struct{}       // one does
 	results   chan runtime.Result // of those that did
 	producing chan struct{}       // a producer was made
+	assigned  chan struct{}       // it has partitions
 }
 
 const lanes = 2
@@ -54,8 +60,17 @@ const lanes = 2
 // start starts a worker on the store of a place.
 func (a *stage) start(instance string, place StorePlace) *actor {
 	a.Helper()
+	w := a.enter(instance, place)
+	w.run()
+	return w
+}
+
+// enter makes a worker on the store of a place.
+func (a *stage) enter(instance string, place StorePlace) *actor {
+	a.Helper()
 	w := &actor{a: a, instance: instance, place: place, store: a.open(place), ended: make(chan error, 1), crashed: make(chan struct{})}
 	w.stuck, w.results, w.producing = make(chan struct{}, 1), make(chan runtime.Result, 1), make(chan struct{}, 100)
+	w.assigned = make(chan struct{}, 1)
 	var err error
 	w.tr, err = a.wire.place.Connect()
 	a.wire.ok(err)
@@ -68,13 +83,17 @@ func (a *stage) start(instance string, place StorePlace) *actor {
 		Session: 6 * time.Second, Heartbeat: 100 * time.Millisecond, Rebalance: 20 * time.Second, RevokeBudget: time.Second, MemoryBytes: 32 << 20,
 	})
 	a.wire.ok(err)
+	w.worker = worker
+	return w
+}
+
+// run starts it.
+func (w *actor) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
-	w.worker = worker
-	go func() { w.ended <- worker.Run(ctx) }()
-	a.all = append(a.all, w)
-	a.Cleanup(w.stop)
-	return w
+	go func() { w.ended <- w.worker.Run(ctx) }()
+	w.a.all = append(w.a.all, w)
+	w.a.Cleanup(w.stop)
 }
 
 // stop ends the worker in good order, and closes what it had. It may be
@@ -98,23 +117,22 @@ func (w *actor) stop() {
 	}
 }
 
-// crashAt plans a crash at the nth moment of a kind from now on.
-func (w *actor) crashAt(m moment, nth int) {
+// crashAt plans a crash at the next moment of a kind.
+func (w *actor) crashAt(m moment) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.due, w.left = m, nth
+	w.due, w.planned = m, true
 }
 
-// crash waits for the planned crash, or brings one about where nothing
-// happens any more, and clears up.
+// crash waits for the planned crash, which input that nobody has handled has
+// to bring about, and clears up.
 func (w *actor) crash() {
-	quiet := time.NewTimer(2 * time.Second)
-	defer quiet.Stop()
+	w.a.Helper()
 	select {
 	case <-w.crashed:
-	case <-quiet.C:
-		w.a.Logf("the moment planned for the crash of %s did not come; it is over in a quiet one", w.instance)
-		w.die()
+	case <-w.a.ctx.Done():
+		w.a.Logf("what there is:\n%s", w.a.told.scene())
+		w.a.Fatalf("the planned crash of %s %v does not come", w.instance, w.due)
 	}
 	w.stop()
 }
@@ -138,16 +156,12 @@ func (w *actor) isDead() bool {
 // at is called at each moment; it reports whether the worker lives on.
 func (w *actor) at(m moment) bool {
 	w.mu.Lock()
-	if !w.dead && w.left > 0 && w.due == m {
-		w.left--
-		if w.left == 0 {
-			w.mu.Unlock()
-			w.die()
-			return false
-		}
+	crash := w.planned && w.due == m
+	w.mu.Unlock()
+	if crash {
+		w.die()
 	}
-	defer w.mu.Unlock()
-	return !w.dead
+	return !w.isDead()
 }
 
 // hang makes commits wait until open is called, as in a process that stands
@@ -205,6 +219,26 @@ func (t actorTransport) Producer(ctx context.Context, id string) (runtime.Produc
 		signal(t.w.producing, struct{}{})
 	}
 	return actorProducer{p, t.w}, err
+}
+
+// Join implements runtime.Transport.
+func (t actorTransport) Join(ctx context.Context, cfg runtime.GroupConfig, l runtime.Listener) (runtime.Group, error) {
+	return t.Transport.Join(ctx, cfg, actorListener{l.(runtime.BriefedListener), t.w})
+}
+
+// actorListener is what the transport sees of the worker.
+type actorListener struct {
+	runtime.BriefedListener
+
+	w *actor
+}
+
+// Assigned implements runtime.Listener.
+func (l actorListener) Assigned(session int64, parts []record.TopicPartition) {
+	l.BriefedListener.Assigned(session, parts)
+	if len(parts) > 0 {
+		signal(l.w.assigned, struct{}{})
+	}
 }
 
 type actorProducer struct {

@@ -159,11 +159,14 @@ func joinCase() ApplicationCase {
 			}, weir.Sends(out))
 			return app
 		},
+		// While orders come, so do customers who order nothing.
 		Phases: phases(func(phase int) (rs []record.Record) {
+			who := "c"
+			if phase%2 == 1 {
+				who = fmt.Sprint("quiet", phase, "-")
+			}
 			for i := range 12 {
-				if phase%2 == 0 {
-					rs = append(rs, input("customers", fmt.Sprint("c", i), fmt.Sprintf("name %d of customer %d", phase, i), at(time.Duration(phase)*time.Hour)))
-				}
+				rs = append(rs, input("customers", fmt.Sprint(who, i), fmt.Sprintf("name %d of customer %d", phase, i), at(time.Duration(phase)*time.Hour)))
 			}
 			for i := range 100 {
 				if phase%2 == 1 {

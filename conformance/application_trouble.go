@@ -46,33 +46,29 @@ func (a *stage) kept(place StorePlace) StorePlace {
 // its store.
 func playCrash(a *stage) {
 	place := a.f.Store(a)
-	for m := range moments {
-		if a.phase < len(a.run.Case.Phases) {
-			a.send()
-		}
-		w := a.start("w", place)
-		w.crashAt(m, 1)
-		w.crash()
-		place = a.kept(place)
-		w = a.start("w", place)
-		a.settle()
-		w.stop()
-		place = a.kept(place)
-	}
-	a.start("w", place)
+	a.crashes(func() StorePlace { place = a.kept(place); return place })
 }
 
-// playEmptied crashes a worker in the middle, and lets it come back to
-// nothing: all comes from the changelogs.
+// playEmptied crashes a worker at every kind of moment, and lets it come back
+// to nothing: all comes from the changelogs.
 func playEmptied(a *stage) {
-	a.send()
-	for _, m := range []moment{afterCommit, beforeCommit} {
-		w := a.start("w", a.f.Store(a))
-		w.crashAt(m, 1)
+	a.crashes(func() StorePlace { return a.f.Store(a) })
+}
+
+// crashes crashes a worker at every kind of moment; each life finds the next
+// place.
+func (a *stage) crashes(next func() StorePlace) {
+	for m := range moments {
+		a.send()
+		w := a.enter("w", next())
+		w.crashAt(m)
+		w.run()
 		w.crash()
+		w = a.start("w", next())
+		a.settle()
+		w.stop()
 	}
-	a.start("w", a.f.Store(a))
-	a.settle()
+	a.start("w", next())
 }
 
 // playTwo runs two workers; one crashes and comes back to the store that it
@@ -83,10 +79,10 @@ func playTwo(a *stage) {
 	w := a.start("w", second)
 	a.send()
 	a.settle()
-	v.crashAt(afterCommit, 1)
-	if a.phase < len(a.run.Case.Phases) {
-		a.send()
-	}
+	receive(a.wire, v.assigned, "the first assignment of v")
+	receive(a.wire, w.assigned, "the first assignment of w")
+	v.crashAt(afterCommit)
+	a.send()
 	v.crash()
 	a.settle()
 	a.start("v", a.kept(first))
