@@ -76,7 +76,7 @@ type Known struct {
 }
 
 // validate reports all that is wrong with a case, beside its results.
-func (c ApplicationCase) validate() error {
+func (c *ApplicationCase) validate() error {
 	var errs []error
 	if len(c.Phases) < int(moments) {
 		errs = append(errs, fmt.Errorf("it has %d phases: want %d at least, one for each moment at which a worker crashes", len(c.Phases), moments))

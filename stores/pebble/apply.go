@@ -1,7 +1,6 @@
 package pebble
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -11,6 +10,7 @@ import (
 
 // Apply implements store.Store: one Pebble batch for all parts.
 func (s *Store) Apply(b *store.Batch) error {
+	s.wait()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if err := s.usable(); err != nil {
@@ -20,6 +20,9 @@ func (s *Store) Apply(b *store.Batch) error {
 	for i := range parts {
 		if err := s.fence.Check(parts[i].Space, parts[i].Generation); err != nil {
 			return err
+		}
+		if err := s.readers[parts[i].Space].err(); err != nil {
+			return fmt.Errorf("applying a batch: %w", err)
 		}
 	}
 	if b.Empty() {
@@ -78,9 +81,10 @@ func (s *Store) commit(fill func(*pebble.Batch) error) error {
 }
 
 // Drop implements store.Store: one range tombstone over entries and position.
-// Tables of a space that is known to be damaged are also cut out unread: reads
-// and compactions would go through their blocks under the tombstone.
+// Damage that is known is cut out before: reads and compactions would meet it
+// under the tombstone.
 func (s *Store) Drop(sp store.Space, gen store.Generation) error {
+	s.heal()
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if err := s.usable(); err != nil {
@@ -90,18 +94,9 @@ func (s *Store) Drop(sp store.Space, gen store.Generation) error {
 		return err
 	}
 	id := s.catalog.ids[sp]
-	begin, end := id.appendData(nil), id.appendEnd(nil)
-	err := s.commit(func(pb *pebble.Batch) error { return pb.DeleteRange(begin, end, nil) })
-	if _, damaged := s.damaged.LoadAndDelete(id); err != nil || !damaged {
-		return err
-	}
-	// With the tombstone in a memtable Pebble would cut out later, behind reads.
-	err = s.db.Flush()
+	err := s.commit(func(pb *pebble.Batch) error { return pb.DeleteRange(id.appendData(nil), id.appendEnd(nil), nil) })
 	if err == nil {
-		err = s.db.Excise(context.Background(), pebble.KeyRange{Start: begin, End: end})
+		s.readers[sp].lost.Store(false)
 	}
-	if err != nil {
-		s.disk.log.Error("damaged data could not be cut out of the store", "space", sp.String(), "error", err)
-	}
-	return s.disk.err()
+	return err
 }

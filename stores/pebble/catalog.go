@@ -20,12 +20,13 @@ import (
 // Numbers keep keys short and are never used twice. All of a space is one
 // range, so that dropping it is one tombstone.
 const (
-	layout   = 1
-	firstID  = 2
-	idLen    = 4
-	formatAt = "\x00\x00\x00\x00f"
-	spacesAt = "\x00\x00\x00\x00s"
-	spacesTo = "\x00\x00\x00\x00t"
+	layout    = 1
+	catalogID = 0
+	firstID   = 2
+	idLen     = 4
+	formatAt  = "\x00\x00\x00\x00f"
+	spacesAt  = "\x00\x00\x00\x00s"
+	spacesTo  = "\x00\x00\x00\x00t"
 )
 
 type spaceID uint32

@@ -31,9 +31,18 @@
 //
 // # Damage
 //
-// A read of a damaged block fails with store.ErrCorrupt. The Drop that follows cuts
-// the space out of all tables (Excise): under a tombstone alone compactions and
-// scans of the rebuilt space would still go through damaged blocks.
+// A read of a damaged block fails with store.ErrCorrupt. Whether a read met it or a
+// compaction, the store finds out which spaces of the table cannot be read and
+// cuts them out of all tables (Excise): compactions would go on failing over it, and
+// what is written would pile up before them. Everything that the owner of such
+// a space does fails with store.ErrCorrupt until it drops the space; in one that
+// has no owner there is no position any more. Either way its changelog
+// rebuilds it, and other spaces go on. Damage of the catalog makes the store as
+// a whole fail.
+//
+// For the same reason writes wait here, and not in Pebble, while compactions are
+// behind (12 layers of tables that are not merged yet): Pebble waits with locks that
+// cutting out needs.
 //
 // # Memory
 //

@@ -94,7 +94,11 @@ func (l *loader) ingest(tables []string) error {
 	if err := l.s.fence.Check(l.space, l.gen); err != nil {
 		return err
 	}
-	return errors.Join(l.s.db.Ingest(context.Background(), tables), l.s.disk.err())
+	err := errors.Join(l.s.db.Ingest(context.Background(), tables), l.s.disk.err())
+	if err == nil {
+		l.s.readers[l.space].lost.Store(false) // all of it is new
+	}
+	return err
 }
 
 // Abort implements store.Loader.

@@ -22,20 +22,23 @@ func (l logger) Errorf(format string, args ...any) {
 
 func (l logger) Fatalf(format string, args ...any) { l.disk.fail(fmt.Errorf(format, args...)) }
 
-// listener reports what an operator should see. Damage found in the
-// background is only logged: reads of damaged blocks fail by themselves.
-func listener(d *disk) *pebble.EventListener {
+// listener reports what an operator should see, and what the store acts upon.
+func (s *Store) listener() *pebble.EventListener {
+	log := s.disk.log
 	l := &pebble.EventListener{
 		BackgroundError: func(err error) {
-			d.log.Error("background work of the store failed and will be tried again; check that the disk has room", "error", err)
+			log.Error("background work of the store failed and will be tried again; check that the disk has room", "error", err)
 		},
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
-			d.log.Error("the store found a damaged file", "file", info.Path, "error", info.Details)
+			log.Error("the store found a damaged file", "file", info.Path, "error", info.Details)
+			s.damage.add(info.Path)
 		},
+		FlushEnd:      func(pebble.FlushInfo) { s.stall.changed() },
+		CompactionEnd: func(pebble.CompactionInfo) { s.stall.changed() },
 		WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
-			d.log.Warn("writes wait for the store's background work", "reason", info.Reason)
+			log.Warn("writes wait for the store's background work", "reason", info.Reason)
 		},
-		WriteStallEnd: func() { d.log.Info("writes go on") },
+		WriteStallEnd: func() { log.Info("writes go on") },
 	}
 	l.EnsureDefaults(nil)
 	return l

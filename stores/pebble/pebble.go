@@ -35,7 +35,9 @@ type Store struct {
 	tables  sstable.WriterOptions // of tables that loads make
 	batches sync.Pool             // of *pebble.Batch
 	keys    sync.Pool             // of *[]byte, for building keys
-	damaged sync.Map              // of spaceID: reads met damage in them
+	options *pebble.Options
+	stall   *stall
+	damage  *damage
 
 	mu      sync.RWMutex // held for writing by what changes ownership
 	fence   store.Fence
@@ -43,8 +45,10 @@ type Store struct {
 	readers map[store.Space]*reader
 	closed  bool
 
-	flush sync.Mutex
-	scans sync.WaitGroup
+	flush    sync.Mutex
+	scans    sync.WaitGroup
+	watching sync.WaitGroup
+	done     chan struct{} // closed by Close
 }
 
 var _ store.Lister = (*Store)(nil)
@@ -77,7 +81,11 @@ func open(cfg Config, d *disk, lock *pebble.Lock) (*Store, error) {
 	if err := cfg.FS.RemoveAll(cfg.FS.PathJoin(cfg.Dir, loadDir)); err != nil {
 		return nil, err
 	}
-	o := options(cfg, d, lock)
+	s := &Store{
+		disk: d, lock: lock, dir: cfg.Dir, readers: make(map[store.Space]*reader), done: make(chan struct{}),
+		stall: &stall{wake: make(chan struct{}, 1)}, damage: &damage{found: make(chan struct{}, 1)},
+	}
+	o := s.optionsFor(cfg)
 	db, err := pebble.Open(cfg.Dir, o)
 	if err != nil {
 		if pebble.IsCorruptionError(err) {
@@ -90,9 +98,11 @@ func open(cfg Config, d *disk, lock *pebble.Lock) (*Store, error) {
 		return nil, errors.Join(mark(err), db.Close())
 	}
 	d.sync.Store(false)
-	s := &Store{db: db, disk: d, lock: lock, dir: cfg.Dir, tables: tableOptions(db, o), catalog: c, readers: make(map[store.Space]*reader)}
+	s.db, s.options, s.tables, s.catalog = db, o, tableOptions(db, o), c
 	s.keys.New = func() any { return new([]byte) }
 	s.batches.New = func() any { return db.NewBatch(pebble.WithMaxRetainedSizeBytes(maxKeptBatch)) }
+	s.watching.Add(1)
+	go s.watch()
 	return s, nil
 }
 
@@ -118,16 +128,17 @@ func heldByOther(err error) bool {
 	return !errors.As(err, &path) && errors.As(err, &errno) || err.Error() == "lock held by current process"
 }
 
-func options(cfg Config, d *disk, lock *pebble.Lock) *pebble.Options {
+func (s *Store) optionsFor(cfg Config) *pebble.Options {
 	o := &pebble.Options{
-		FS:                          d,
-		Lock:                        lock,
-		Logger:                      logger{d},
-		EventListener:               listener(d),
+		FS:                          s.disk,
+		Lock:                        s.lock,
+		Logger:                      logger{s.disk},
+		EventListener:               s.listener(),
 		FormatMajorVersion:          pebble.FormatColumnarBlocks, // below FormatWALSyncChunks: see doc.go
 		CacheSize:                   cfg.MemoryBytes,             // memtables are reserved in it
 		MemTableSize:                uint64(cfg.MemTableBytes),
 		MemTableStopWritesThreshold: 2,
+		L0StopWritesThreshold:       outOfReach,
 		MaxOpenFiles:                cfg.MaxOpenFiles,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, cfg.Compactions },
 	}
@@ -169,6 +180,7 @@ func (s *Store) Open(sp store.Space, gen store.Generation) (store.Reader, store.
 		s.readers[sp] = &reader{store: s, space: sp, id: id}
 	}
 	r := s.readers[sp]
+	r.lost.Store(false) // who has no position begins anew
 	pos, err := r.position()
 	if err != nil {
 		return nil, store.Position{}, err
@@ -243,6 +255,8 @@ func (s *Store) Close() error {
 		s.end(sp, store.ErrClosed)
 	}
 	s.mu.Unlock()
+	close(s.done)
+	s.watching.Wait()
 	s.scans.Wait()
 	// Pebble syncs the log when it closes it.
 	err := s.db.Close()

@@ -22,6 +22,7 @@ type reader struct {
 	// not pull it away.
 	mu    sync.RWMutex
 	ended atomic.Pointer[error]
+	lost  atomic.Bool // the space was damaged and cut out, which its owner has not answered to
 }
 
 var _ store.Reader = (*reader)(nil)
@@ -37,7 +38,17 @@ func (r *reader) err() error {
 	if p := r.ended.Load(); p != nil {
 		return *p
 	}
+	if r.lost.Load() {
+		return fmt.Errorf("%w: %s was damaged and is gone: drop and rebuild it", store.ErrCorrupt, r.space)
+	}
 	return r.store.disk.err()
+}
+
+// lose makes everything fail until the owner drops the space or opens it.
+func (r *reader) lose() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lost.Store(true)
 }
 
 // Get implements store.Reader.
@@ -60,21 +71,13 @@ func (r *reader) get(key, dst []byte) ([]byte, bool, error) {
 		if errors.Is(err, pebble.ErrNotFound) {
 			return dst, false, nil
 		}
-		return dst, false, fmt.Errorf("reading %s: %w", r.space, r.met(err))
+		return dst, false, fmt.Errorf("reading %s: %w", r.space, mark(err))
 	}
 	dst = append(dst, v...)
 	if err := closer.Close(); err != nil {
-		return dst, true, fmt.Errorf("reading %s: %w", r.space, r.met(err))
+		return dst, true, fmt.Errorf("reading %s: %w", r.space, mark(err))
 	}
 	return dst, true, nil
-}
-
-// met marks the error of a read and notes damage.
-func (r *reader) met(err error) error {
-	if err = mark(err); errors.Is(err, store.ErrCorrupt) {
-		r.store.damaged.Store(r.id, true)
-	}
-	return err
 }
 
 // position reads the position of the space.
@@ -107,7 +110,7 @@ func (r *reader) Scan(from, to []byte) iter.Seq2[store.Entry, error] {
 		for ok := it.First(); ok; ok = it.Next() {
 			v, err := it.ValueAndErr()
 			if err = errors.Join(r.err(), err); err != nil {
-				yield(store.Entry{}, r.met(err))
+				yield(store.Entry{}, mark(err))
 				return
 			}
 			if !yield(store.Entry{Key: it.Key()[idLen:], Value: v}, nil) {
@@ -115,7 +118,7 @@ func (r *reader) Scan(from, to []byte) iter.Seq2[store.Entry, error] {
 			}
 		}
 		if err := it.Error(); err != nil {
-			yield(store.Entry{}, fmt.Errorf("scanning %s: %w", r.space, r.met(err)))
+			yield(store.Entry{}, fmt.Errorf("scanning %s: %w", r.space, mark(err)))
 		}
 	}
 }
@@ -137,7 +140,7 @@ func (r *reader) iterator(from, to []byte) (*pebble.Iterator, error) {
 	}
 	it, err := r.store.db.NewIter(&o)
 	if err != nil {
-		return nil, fmt.Errorf("scanning %s: %w", r.space, r.met(err))
+		return nil, fmt.Errorf("scanning %s: %w", r.space, mark(err))
 	}
 	r.store.scans.Add(1)
 	return it, nil
