@@ -48,7 +48,7 @@
 // Bloom filters of 10 bits a key; LZ4; index and filter blocks in the cache,
 // those of level 0 pinned; dynamic level sizes; point-in-time recovery of the
 // log; tables full of tombstones compacted early; a dropped space is one range
-// tombstone whose range is suggested for compaction, unless it is damaged; 1000
+// tombstone, and tables that hold nothing else are removed at once; 1000
 // open files; next to nothing in RocksDB's own LOG, which a RocksDB with assertions,
 // as Debian's is, does not survive when the disk refuses it. Change any of it in
 // Config.Options.

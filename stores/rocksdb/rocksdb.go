@@ -214,9 +214,9 @@ func (s *Store) Apply(b *store.Batch) error {
 	return nil
 }
 
-// Drop implements store.Store: one range tombstone over entries and position,
-// and a hint to compact what lies under it, unless that is known to be damaged.
-// Where damage is in the way it begins the store anew.
+// Drop implements store.Store: one range tombstone over entries and position.
+// Tables that hold nothing else are removed. Where damage is in the way it begins
+// the store anew.
 func (s *Store) Drop(sp store.Space, gen store.Generation) error {
 	s.turn.Lock()
 	defer s.turn.Unlock()
@@ -247,9 +247,20 @@ func (s *Store) drop(sp store.Space, gen store.Generation) (*reader, error) {
 		_, err := r.position() // can be read now, or never
 		return r, err
 	}
-	// Nothing depends on it but the room on the disk.
-	_ = s.e.db.SuggestCompactRange(grocksdb.Range{Start: begin, Limit: end})
-	return r, nil
+	return r, s.giveBack(r.id)
+}
+
+// giveBack removes the tables that hold nothing but what was dropped; of the
+// others compactions take care, when the tombstone reaches them. The tombstone
+// must be on the disk before: after a loss of power there must be no position
+// whose entries are gone.
+func (s *Store) giveBack(id spaceID) error {
+	if err := s.sync(); err != nil {
+		return err
+	}
+	// Nothing depends on it but the room on the disk. The limit is inclusive.
+	_ = s.e.db.DeleteFileInRange(grocksdb.Range{Start: id.appendData(nil), Limit: id.appendPosition(nil)})
+	return nil
 }
 
 // Flush implements store.Store: it syncs the log.

@@ -12,11 +12,10 @@ import (
 	"github.com/weirstream/weir/stores/rocksdb"
 )
 
-// A tornDir is a directory of which a power loss keeps the log as far as it
-// was synced and some of what follows, torn or garbled at its end. RocksDB
-// lets nobody between itself and the file system, so that power is lost
-// between calls only, and memtables are so large that the log is all there is
-// but for loads.
+// A tornDir is a directory of which a power loss keeps tables, which RocksDB
+// syncs, and logs as far as they were synced and some of what follows, torn or
+// garbled at its end. RocksDB lets nobody between itself and the file system, so
+// that power is lost between calls only, in the middle of flushes and compactions.
 type tornDir struct {
 	dir string
 	tb  conformance.TB
@@ -33,7 +32,7 @@ func tornPlace(tb conformance.TB) conformance.StorePlace {
 func (d *tornDir) place() conformance.StorePlace {
 	return conformance.StorePlace{
 		Open: func() (store.Store, error) {
-			s, err := rocksdb.Open(rocksdb.Config{Dir: d.dir, MemoryBytes: 64 << 20})
+			s, err := rocksdb.Open(small(d.dir))
 			if err != nil {
 				return nil, err
 			}
@@ -57,53 +56,85 @@ func (d *tornDir) writing() {
 	}
 }
 
-func (d *tornDir) logs() []string {
-	logs, err := filepath.Glob(filepath.Join(d.dir, "*.log"))
+func (d *tornDir) files(pattern string) []string {
+	names, err := filepath.Glob(filepath.Join(d.dir, pattern))
 	if err != nil {
 		d.tb.Fatalf("%v", err)
 	}
-	slices.Sort(logs)
-	return logs
+	slices.Sort(names)
+	return names
 }
 
 // flushed notes how long the logs are.
 func (d *tornDir) flushed() {
 	d.synced = make(map[string]int64)
-	for _, name := range d.logs() {
+	for _, name := range d.files("*.log") {
 		if info, err := os.Stat(name); err == nil {
-			d.synced[name] = info.Size()
+			d.synced[filepath.Base(name)] = info.Size()
 		}
 	}
 }
 
-// crash copies the directory and tears its last log.
+// crash copies the directory as it is at one moment, and tears its logs.
 func (d *tornDir) crash(seed uint64) conformance.StorePlace {
 	to := &tornDir{dir: filepath.Join(d.tb.TempDir(), "store"), tb: d.tb}
-	if err := os.CopyFS(to.dir, os.DirFS(d.dir)); err != nil {
-		d.tb.Fatalf("copying the store: %v", err)
+	for !d.copy(to.dir) {
+		if err := os.RemoveAll(to.dir); err != nil {
+			d.tb.Fatalf("%v", err)
+		}
 	}
-	logs := d.logs()
-	if len(logs) == 0 {
-		return to.place()
+	rng := rand.New(rand.NewPCG(seed, 7))
+	for _, name := range to.files("*.log") {
+		if rng.IntN(3) > 0 {
+			d.tear(name, rng)
+		}
 	}
-	last := logs[len(logs)-1]
-	name := filepath.Join(to.dir, filepath.Base(last))
+	return to.place()
+}
+
+// copy reports whether no table and no log came or went meanwhile.
+func (d *tornDir) copy(dir string) bool {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		d.tb.Fatalf("%v", err)
+	}
+	before := append(d.files("*.sst"), d.files("*.log")...)
+	for _, name := range d.files("*") {
+		if info, err := os.Stat(name); err == nil && info.IsDir() {
+			continue // of loads: what is in them is not in use
+		}
+		to := filepath.Join(dir, filepath.Base(name))
+		if filepath.Ext(name) == ".sst" {
+			if os.Link(name, to) != nil {
+				return false
+			}
+			continue
+		}
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return false
+		}
+		if err := os.WriteFile(to, b, 0o600); err != nil {
+			d.tb.Fatalf("copying the store: %v", err)
+		}
+	}
+	return slices.Equal(before, append(d.files("*.sst"), d.files("*.log")...))
+}
+
+func (d *tornDir) tear(name string, rng *rand.Rand) {
 	b, err := os.ReadFile(name)
 	if err != nil {
 		d.tb.Fatalf("reading the log: %v", err)
 	}
-	rng := rand.New(rand.NewPCG(seed, 7))
-	kept := int(d.synced[last])
+	kept := int(d.synced[filepath.Base(name)])
 	if len(b) > kept {
 		end := kept + rng.IntN(len(b)-kept+1)
-		if b = b[:end]; seed%3 == 0 { // the last sectors were not written
+		if b = b[:end]; rng.IntN(3) == 0 { // the last sectors were not written
 			clear(b[max(kept, end-rng.IntN(600)):])
 		}
 	}
 	if err := os.WriteFile(name, b, 0o600); err != nil {
 		d.tb.Fatalf("tearing the log: %v", err)
 	}
-	return to.place()
 }
 
 // A tornStore says when it writes.
@@ -120,7 +151,9 @@ func (s *tornStore) Apply(b *store.Batch) error {
 
 func (s *tornStore) Drop(sp store.Space, gen store.Generation) error {
 	s.d.writing()
-	return s.Store.Drop(sp, gen)
+	err := s.Store.Drop(sp, gen)
+	s.d.flushed() // it syncs the log
+	return err
 }
 
 func (s *tornStore) Flush() error {
@@ -133,6 +166,7 @@ func (s *tornStore) Flush() error {
 func (s *tornStore) Load(sp store.Space, gen store.Generation, memory int) (store.Loader, error) {
 	s.d.writing()
 	l, err := s.Store.Load(sp, gen, memory)
+	s.d.flushed() // it drops the space
 	if err != nil {
 		return nil, err
 	}
