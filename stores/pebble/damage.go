@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -87,15 +86,24 @@ func (s *Store) heal() {
 // and its position, wherever they are. Their owners are told with the next
 // thing they do.
 func (s *Store) cut(path string) error {
-	all, err := s.live(path)
-	if err != nil || all.none() {
+	live, whole, err := s.live(path)
+	if err != nil {
 		return err
 	}
-	struck, all := s.struck(path, all)
-	err = s.excise(struck)
-	if err != nil && struck != all {
-		// The table is damaged at the edge of what was to be cut, too.
-		err = errors.Join(err, s.excise(all))
+	struck, live := s.struck(path, live)
+	if len(struck) == 0 && whole {
+		struck = live // what is damaged is no entry, but the table as such
+	}
+	for _, c := range struck {
+		err = errors.Join(err, s.excise(c))
+	}
+	if err == nil || s.usable() != nil {
+		return err
+	}
+	// The table is damaged at the edge of what was to be cut, too.
+	err = nil
+	for _, c := range live {
+		err = errors.Join(err, s.excise(c))
 	}
 	return err
 }
@@ -103,62 +111,59 @@ func (s *Store) cut(path string) error {
 // A stretch is spaces that lie side by side on disk, from one to another.
 type stretch struct{ first, last spaceID }
 
-var noStretch = stretch{math.MaxUint32, 0}
-
-func (c stretch) none() bool { return c.first > c.last }
-
-func (c stretch) with(id spaceID) stretch { return stretch{min(c.first, id), max(c.last, id)} }
-
 // live returns the spaces for which a table is still in use, the catalog
-// among them.
-func (s *Store) live(path string) (stretch, error) {
+// among them, and whether that is all of it: word of damage that was cut out
+// already may come late.
+func (s *Store) live(path string) (live []stretch, whole bool, err error) {
 	var number uint64
 	base := path[strings.LastIndexAny(path, `/\`)+1:]
 	if _, err := fmt.Sscanf(base, "%d.sst", &number); err != nil {
-		return noStretch, fmt.Errorf("%w: %s: %w", store.ErrCorrupt, path, err)
+		return nil, false, fmt.Errorf("%w: %s: %w", store.ErrCorrupt, path, err)
 	}
 	levels, err := s.db.SSTables()
-	if err != nil {
-		return noStretch, err
-	}
-	all := noStretch
 	for _, t := range slices.Concat(levels...) {
 		if uint64(t.BackingSSTNum) != number {
 			continue
 		}
-		last := spaceOf(t.Largest.UserKey)
-		if t.Largest.IsExclusiveSentinel() && len(t.Largest.UserKey) == idLen {
-			last -= 2 // the end of a dropped space
+		c := stretch{spaceOf(t.Smallest.UserKey), spaceOf(t.Largest.UserKey)}
+		if t.Largest.IsExclusiveSentinel() && len(t.Largest.UserKey) == idLen && c.last > c.first {
+			c.last -= 2 // the end of a dropped space
 		}
-		all = all.with(spaceOf(t.Smallest.UserKey)).with(last)
+		live, whole = append(live, c), !t.Virtual
 	}
-	return all, nil
+	return live, whole, err
 }
 
 func spaceOf(key []byte) spaceID { return spaceID(binary.BigEndian.Uint32(key)) &^ 1 }
 
-// struck returns those of the spaces of a table that cannot be read, and what
-// lies between them, and what to cut out if that does not do. Where no entry is
-// damaged it is the table as a whole.
-func (s *Store) struck(path string, all stretch) (some, most stretch) {
+// struck returns those of the spaces of a table that cannot be read, with what
+// lies between them, and all of the table that may be cut out: the catalog only
+// when it cannot be read.
+func (s *Store) struck(path string, live []stretch) (struck, most []stretch) {
 	r, err := s.openTable(path)
 	if err != nil {
-		return all, all
+		return live, live
 	}
 	defer func() { _ = r.Close() }()
-	if all.first == catalogID && reads(r, catalogID) {
-		all.first = firstID
-	}
-	some = noStretch
-	for id := all.first; id <= all.last; id += 2 {
-		if !reads(r, id) {
-			some = some.with(id)
+	for _, c := range live {
+		if c.first == catalogID && reads(r, catalogID) {
+			c.first = firstID
+		}
+		if c.first > c.last {
+			continue
+		}
+		most = append(most, c)
+		var bad []spaceID
+		for id := c.first; id <= c.last; id += 2 {
+			if !reads(r, id) {
+				bad = append(bad, id)
+			}
+		}
+		if len(bad) > 0 {
+			struck = append(struck, stretch{bad[0], bad[len(bad)-1]})
 		}
 	}
-	if some.none() {
-		some = all
-	}
-	return some, all
+	return struck, most
 }
 
 func (s *Store) openTable(path string) (*sstable.Reader, error) {
