@@ -113,7 +113,7 @@ func (o options) settings() string {
 	if !o.suite {
 		suites = "not run"
 	}
-	return fmt.Sprintf("%s/%s, %d CPUs; suites %s; get and put: 100,000 keys of 16 bytes, values of 100; commit: 1,000 entries; restore: %d entries of %d bytes, a tenth where there is no plain loop beside it; memory: keyed count, %d keys of 100 bytes, `--memory %dMiB`.",
+	return fmt.Sprintf("%s/%s, %d CPUs; suites %s; 100,000 keys of 16 bytes, values of 100; put: one entry and its position in a batch of their own; commit: a batch of 1,000 entries; restore: %d entries of %d bytes, a tenth where there is no plain loop beside it; memory: keyed count, %d keys of 100 bytes, `--memory %dMiB`.",
 		runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), suites, o.entries, recordBytes, o.keys, o.memory)
 }
 
