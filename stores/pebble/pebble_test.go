@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/weirstream/weir/core/store"
+	"github.com/weirstream/weir/stores/internal/locktest"
 	"github.com/weirstream/weir/stores/pebble"
 )
 
@@ -28,35 +28,8 @@ func TestConfigReportsAllMistakes(t *testing.T) {
 	}
 }
 
-const lockDirVariable = "WEIR_PEBBLE_LOCK_DIR"
-
-// TestLockedByAnotherProcess opens the directory in a child: this test again.
 func TestLockedByAnotherProcess(t *testing.T) {
-	if dir := os.Getenv(lockDirVariable); dir != "" {
-		s, err := pebble.Open(pebble.Config{Dir: dir})
-		if err == nil {
-			_ = s.Close()
-		}
-		fmt.Printf("locked: %v; %v\n", errors.Is(err, store.ErrLocked), err)
-		return
-	}
-	t.Parallel()
-	dir := t.TempDir()
-	s, err := pebble.Open(pebble.Config{Dir: dir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"locked: true; ", "locked: false; <nil>"} {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestLockedByAnotherProcess$")
-		cmd.Env = append(os.Environ(), lockDirVariable+"="+dir)
-		out, err := cmd.CombinedOutput()
-		if err != nil || !strings.Contains(string(out), want) {
-			t.Errorf("the child says %q, %v; want %q", out, err, want)
-		}
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	locktest.ByAnotherProcess(t, func(dir string) (store.Store, error) { return pebble.Open(pebble.Config{Dir: dir}) })
 }
 
 func TestDirectoryThatCannotBeMade(t *testing.T) {

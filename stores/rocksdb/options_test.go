@@ -1,11 +1,9 @@
 package rocksdb_test
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"os/exec"
+	goruntime "runtime"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +11,7 @@ import (
 	"github.com/linxGnu/grocksdb"
 
 	"github.com/weirstream/weir/core/store"
+	"github.com/weirstream/weir/stores/internal/locktest"
 	"github.com/weirstream/weir/stores/rocksdb"
 )
 
@@ -90,7 +89,7 @@ func metric(t *testing.T, s *rocksdb.Store, name string) float64 {
 // await asks until something is so.
 func await(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); !so(); {
+	for end := time.Now().Add(time.Minute); !so(); goruntime.Gosched() {
 		if time.Now().After(end) {
 			t.Fatalf("not within a minute: %s", what)
 		}
@@ -186,29 +185,4 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-const lockDirVariable = "WEIR_TEST_LOCK_DIR"
-
-func TestLockedByAnotherProcess(t *testing.T) {
-	if dir := os.Getenv(lockDirVariable); dir != "" {
-		s, err := rocksdb.Open(small(dir))
-		if err == nil {
-			_ = s.Close()
-		}
-		fmt.Printf("locked: %v; %v\n", errors.Is(err, store.ErrLocked), err)
-		return
-	}
-	t.Parallel()
-	dir := t.TempDir()
-	s := opened(t, small(dir))
-	for _, want := range []string{"locked: true; ", "locked: false; <nil>"} {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestLockedByAnotherProcess$")
-		cmd.Env = append(os.Environ(), lockDirVariable+"="+dir)
-		out, err := cmd.CombinedOutput()
-		if err != nil || !strings.Contains(string(out), want) {
-			t.Errorf("the child says %q, %v; want %q", out, err, want)
-		}
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
+func TestLockedByAnotherProcess(t *testing.T) { locktest.ByAnotherProcess(t, openSmall) }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	goruntime "runtime"
 	"testing"
 	"time"
 
@@ -81,7 +80,7 @@ func (c *counting) send() {
 // settle waits until all that was sent is committed.
 func (c *counting) settle() {
 	c.t.Helper()
-	settled := func() bool {
+	await(c.t, "the commit of what was sent", func() bool {
 		for p := range int32(countedPartitions) {
 			tp := record.TopicPartition{Topic: "words", Partition: p}
 			r, err := c.b.Range(tp)
@@ -90,12 +89,7 @@ func (c *counting) settle() {
 			}
 		}
 		return true
-	}
-	for deadline := time.Now().Add(time.Minute); !settled(); goruntime.Gosched() {
-		if time.Now().After(deadline) {
-			c.t.Fatal("what was sent is not committed within a minute")
-		}
-	}
+	})
 }
 
 // run runs a worker while do does.
