@@ -53,16 +53,12 @@ func measureOps(o options) (f figures, err error) {
 	if f.Commit, err = measureWrites(s, sp, opKeys, opBatch); err != nil {
 		return f, err
 	}
-	few := opKeys / 10
-	if o.store == "aerospike" {
-		few /= 10 // a round trip or more each
-	}
-	if f.Put, err = measureWrites(s, sp, few, 1); err != nil {
-		return f, err
-	}
 	reads := opKeys
 	if o.store == "aerospike" {
-		reads /= 10
+		reads /= 10 // a round trip each
+	}
+	if f.Put, err = measureWrites(s, sp, reads/10, 1); err != nil {
+		return f, err
 	}
 	var key []byte
 	value := make([]byte, opValue)
