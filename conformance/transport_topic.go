@@ -28,8 +28,20 @@ func topicChecks() []TransportCheck {
 
 func checkTopics(s *wire) {
 	in, table := s.name("in"), s.name("table")
-	s.is(s.tr.CreateTopic(s.ctx, in, runtime.TopicSpec{Partitions: 4, Replicas: 1}), runtime.ErrTopicExists)
-	s.ok(s.tr.CreateTopic(s.ctx, table, runtime.TopicSpec{Partitions: 1, Replicas: -1, Config: map[string]string{"cleanup.policy": "compact"}}))
+	created, err := s.tr.CreateTopics(s.ctx, map[string]runtime.TopicSpec{
+		table:          {Partitions: 1, Replicas: -1, Config: map[string]string{"cleanup.policy": "compact"}},
+		in:             {Partitions: 4, Replicas: 1}, // is there
+		s.name("new"):  {Partitions: 1, Replicas: 1},
+		s.name("none"): {Partitions: 0, Replicas: 1},
+	})
+	if err == nil || !strings.Contains(err.Error(), s.name("none")) || !slices.Equal(created, []string{s.name("new"), table}) {
+		s.Fatalf("created %v, %v", created, err)
+	}
+	created, err = s.tr.CreateTopics(s.ctx, nil)
+	s.ok(err)
+	if len(created) > 0 {
+		s.Fatalf("created %v for nothing", created)
+	}
 	infos, err := s.tr.Topics(s.ctx, in, table, s.name("absent"))
 	s.ok(err)
 	if len(infos) != 2 || infos[in].Partitions != 4 || infos[in].Replicas != 1 || infos[table].Config["cleanup.policy"] != "compact" {
@@ -43,7 +55,7 @@ func checkTopics(s *wire) {
 	all, err := s.tr.Topics(s.ctx)
 	s.ok(err)
 	maps.DeleteFunc(all, func(name string, _ runtime.TopicInfo) bool { return !strings.HasPrefix(name, s.place.Prefix) })
-	if len(all) != 3 {
+	if len(all) != 4 {
 		s.Fatalf("all topics: %v", sortedKeys(all))
 	}
 	for range 2 {
@@ -67,16 +79,13 @@ func checkWrongSettings(s *wire) {
 		s.Fatalf("described as %+v", got)
 	}
 	// Another shape does not change the one that is there.
-	err = s.tr.CreateTopic(s.ctx, s.name("kept"), runtime.TopicSpec{Partitions: 5, Replicas: 1, Config: map[string]string{"cleanup.policy": "compact"}})
-	s.is(err, runtime.ErrTopicExists)
+	s.creates(false, "kept", runtime.TopicSpec{Partitions: 5, Replicas: 1, Config: map[string]string{"cleanup.policy": "compact"}})
 	again, err := s.tr.Topics(s.ctx, s.name("kept"))
 	s.ok(err)
 	if got := again[s.name("kept")]; got.Partitions != 3 || got.Config["cleanup.policy"] != "delete" {
 		s.Fatalf("after it was created again: %+v", got)
 	}
-	if err := s.tr.CreateTopic(s.ctx, s.name("none"), runtime.TopicSpec{Partitions: 0, Replicas: 1}); err == nil || s.ctx.Err() != nil {
-		s.Fatalf("a topic without partitions: %v", err)
-	}
+	s.refuses("none", runtime.TopicSpec{Partitions: 0, Replicas: 1})
 	if _, err := s.tr.Offsets(s.ctx, []tp{s.tp("in", 9)}); err == nil || s.ctx.Err() != nil {
 		s.Fatalf("offsets of a partition that does not exist: %v", err)
 	}
@@ -104,9 +113,7 @@ func checkDeleteByPolicy(s *wire) {
 // checkNames: names that Kafka does not take are refused.
 func checkNames(s *wire) {
 	for _, name := range []string{"two words", "sl/ash", "ümlaut", strings.Repeat("x", 250)} {
-		if err := s.tr.CreateTopic(s.ctx, s.name(name), runtime.TopicSpec{Partitions: 1, Replicas: 1}); err == nil || s.ctx.Err() != nil {
-			s.Errorf("a topic of name %q: %v", name, err)
-		}
+		s.refuses(name, runtime.TopicSpec{Partitions: 1, Replicas: 1})
 	}
 }
 

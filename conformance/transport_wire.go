@@ -83,7 +83,26 @@ func (s *wire) topic(name string, partitions int32, config ...string) {
 	for i := 0; i < len(config); i += 2 {
 		spec.Config[config[i]] = config[i+1]
 	}
-	s.ok(s.tr.CreateTopic(s.ctx, s.name(name), spec))
+	s.creates(true, name, spec)
+}
+
+// creates creates a topic, which is new or there already.
+func (s *wire) creates(isNew bool, name string, spec runtime.TopicSpec) {
+	s.Helper()
+	created, err := s.tr.CreateTopics(s.ctx, map[string]runtime.TopicSpec{s.name(name): spec})
+	s.ok(err)
+	if isNew != slices.Equal(created, []string{s.name(name)}) || !isNew && len(created) > 0 {
+		s.Fatalf("topic %s: %v were created", name, created)
+	}
+}
+
+// refuses tries to create topics that cannot be.
+func (s *wire) refuses(name string, spec runtime.TopicSpec) {
+	s.Helper()
+	created, err := s.tr.CreateTopics(s.ctx, map[string]runtime.TopicSpec{s.name(name): spec})
+	if err == nil || len(created) > 0 || s.ctx.Err() != nil {
+		s.Errorf("a topic of name %q and %d partitions: %v, %v", name, spec.Partitions, created, err)
+	}
 }
 
 func (s *wire) ok(err error) {

@@ -30,7 +30,7 @@ func TestOffsetsInTransactions(t *testing.T) {
 	}
 	defer tr.Close()
 	name := fmt.Sprintf("commit-test-%d", time.Now().UnixNano())
-	if err := tr.CreateTopic(ctx, name, runtime.TopicSpec{Partitions: 1, Replicas: -1}); err != nil {
+	if _, err := tr.CreateTopics(ctx, map[string]runtime.TopicSpec{name: {Partitions: 1, Replicas: -1}}); err != nil {
 		t.Fatal(err)
 	}
 	m := &member{assigned: make(chan struct{}, 1)}

@@ -2,7 +2,6 @@ package runtime
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -20,14 +19,11 @@ func (w *Worker) prepare(ctx context.Context) (map[string]TopicInfo, error) {
 		return nil, fmt.Errorf("looking at the topics: %w", err)
 	}
 	created, err := EnsureTopics(ctx, w.cfg.Transport, w.cfg.Topology, infos, w.cfg.Replicas)
-	if err != nil {
-		return nil, err
-	}
 	for _, name := range created {
 		w.cfg.Logger.Info("created internal topic", "topic", name)
 	}
-	if len(created) == 0 {
-		return infos, nil
+	if err != nil || len(infos) == len(w.cfg.Topology.Topics) {
+		return infos, err
 	}
 	infos, err = w.cfg.Transport.Topics(ctx, w.topicNames()...)
 	if err != nil {
@@ -55,16 +51,15 @@ func EnsureTopics(ctx context.Context, tr Transport, t *topology.Topology, infos
 	if len(problems) > 0 {
 		return nil, &topology.Error{App: t.App, Problems: problems}
 	}
-	var created []string
+	missing := make(map[string]TopicSpec)
 	for _, want := range internal {
-		if _, ok := infos[want.Name]; ok {
-			continue
+		if _, ok := infos[want.Name]; !ok {
+			missing[want.Name] = TopicSpec{Partitions: want.Partitions, Replicas: replicas, Config: want.Config}
 		}
-		err := tr.CreateTopic(ctx, want.Name, TopicSpec{Partitions: want.Partitions, Replicas: replicas, Config: want.Config})
-		if err != nil && !errors.Is(err, ErrTopicExists) {
-			return created, fmt.Errorf("creating topic %q: %w", want.Name, err)
-		}
-		created = append(created, want.Name)
+	}
+	created, err := tr.CreateTopics(ctx, missing)
+	if err != nil {
+		return created, fmt.Errorf("creating internal topics: %w", err)
 	}
 	return created, nil
 }

@@ -11,8 +11,6 @@ import (
 
 // Conditions of a transport that the worker branches on.
 var (
-	// ErrTopicExists is returned by CreateTopic for a topic that is there.
-	ErrTopicExists = errors.New("transport: topic exists")
 	// ErrFenced marks a producer or member that a newer one has replaced.
 	ErrFenced = errors.New("transport: fenced")
 )
@@ -25,8 +23,11 @@ type Transport interface {
 	// Topics describes the named topics; those that do not exist are absent
 	// from the result. With no names it describes all topics.
 	Topics(ctx context.Context, names ...string) (map[string]TopicInfo, error)
-	// CreateTopic creates one topic or fails with ErrTopicExists.
-	CreateTopic(ctx context.Context, name string, spec TopicSpec) error
+	// CreateTopics creates those of the topics that do not exist, in one
+	// request, and returns the names of those it made, also with an error.
+	// What one of them is refused for does not keep the others from being
+	// made.
+	CreateTopics(ctx context.Context, topics map[string]TopicSpec) ([]string, error)
 	// DeleteTopic deletes a topic; deleting one that is absent is fine.
 	DeleteTopic(ctx context.Context, name string) error
 	// Offsets returns the log start and the high watermark (the end,

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -137,16 +136,15 @@ func (e *Env) CreateExternal(ctx context.Context, tr runtime.Transport, partitio
 	if err != nil {
 		return nil, err
 	}
-	var created []string
+	missing := make(map[string]runtime.TopicSpec)
 	for _, name := range t.External() {
-		if _, ok := infos[name]; ok {
-			continue
+		if _, ok := infos[name]; !ok {
+			missing[name] = externalSpec(t, t.Topics[name], partitions, int16(e.Settings.Replicas), config)
 		}
-		err := tr.CreateTopic(ctx, name, externalSpec(t, t.Topics[name], partitions, int16(e.Settings.Replicas), config))
-		if err != nil && !errors.Is(err, runtime.ErrTopicExists) {
-			return created, fmt.Errorf("creating topic %q: %w", name, err)
-		}
-		created = append(created, name)
+	}
+	created, err := tr.CreateTopics(ctx, missing)
+	if err != nil {
+		return created, fmt.Errorf("creating topics: %w", err)
 	}
 	return created, nil
 }

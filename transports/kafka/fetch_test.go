@@ -122,9 +122,7 @@ func TestReadCompacted(t *testing.T) {
 	w := newWorld(t, nil)
 	at := tp("table", 0)
 	spec := runtime.TopicSpec{Partitions: 1, Replicas: 1, Config: map[string]string{"cleanup.policy": "compact", "min.compaction.lag.ms": "0"}}
-	if err := w.CreateTopic(w.ctx, "table", spec); err != nil {
-		t.Fatal(err)
-	}
+	w.create("table", spec)
 	plain, txn := w.raw(), w.raw(kgo.TransactionalID("writer"))
 	for range 20 {
 		w.put(plain, at, "a", "b", "c")
@@ -176,9 +174,7 @@ func TestReadEmptiedTail(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, map[string]int32{"plain": 1})
 	spec := runtime.TopicSpec{Partitions: 1, Replicas: 1, Config: map[string]string{"cleanup.policy": "compact"}}
-	if err := w.CreateTopic(w.ctx, "table", spec); err != nil {
-		t.Fatal(err)
-	}
+	w.create("table", spec)
 	cl := w.raw()
 	for _, topic := range []string{"table", "plain"} {
 		w.put(cl, tp(topic, 0), "a", "b", "c", "d")
@@ -244,9 +240,7 @@ func TestFetchRecreatedTopic(t *testing.T) {
 	if err := w.DeleteTopic(w.ctx, "log"); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.CreateTopic(w.ctx, "log", runtime.TopicSpec{Partitions: 1, Replicas: 1}); err != nil {
-		t.Fatal(err)
-	}
+	w.create("log", runtime.TopicSpec{Partitions: 1, Replicas: 1})
 	w.put(w.raw(), at, "x", "y", "z")
 	b := f.Poll(w.ctx, 0)
 	if len(b) != 1 || b[0].Err == nil || len(b[0].Records) > 0 {

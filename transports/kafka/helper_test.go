@@ -67,6 +67,15 @@ func (w *world) connect(cfg Config) *Transport {
 	return tr
 }
 
+// create creates a topic.
+func (w *world) create(name string, spec runtime.TopicSpec) {
+	w.t.Helper()
+	created, err := w.CreateTopics(w.ctx, map[string]runtime.TopicSpec{name: spec})
+	if err != nil || !slices.Equal(created, []string{name}) {
+		w.t.Fatalf("creating %s: %v, %v", name, created, err)
+	}
+}
+
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
 // loopback refuses to leave the machine.

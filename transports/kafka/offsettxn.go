@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/weirstream/weir/runtime"
 )
@@ -40,10 +42,14 @@ type offsetTxn struct {
 
 // once makes a client that sends a request once, in the versions of offsetTxn.
 func once() []kgo.Opt {
+	return []kgo.Opt{kgo.RequestRetries(0), kgo.MaxVersions(beforeKIP890())}
+}
+
+var beforeKIP890 = sync.OnceValue(func() *kversion.Versions {
 	v := versions(4)
 	v.SetMaxKeyVersion(kmsg.EndTxn.Int16(), 4)
-	return []kgo.Opt{kgo.RequestRetries(0), kgo.MaxVersions(v)}
-}
+	return v
+})
 
 // commitOffsets does a round without records. A try whose request was not
 // answered is given up with its epoch; the next one has another.

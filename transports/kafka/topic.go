@@ -116,38 +116,98 @@ func addConfigs(infos map[string]runtime.TopicInfo, described map[string]bool, r
 	return nil
 }
 
-// CreateTopic implements runtime.Transport. It returns when the brokers show
-// the topic with a leader for each partition.
-func (t *Transport) CreateTopic(ctx context.Context, name string, spec runtime.TopicSpec) error {
-	configs := make(map[string]*string, len(spec.Config))
-	for k, v := range spec.Config {
-		configs[k] = kmsg.StringPtr(v)
-	}
+// CreateTopics implements runtime.Transport. It returns when the brokers show
+// the topics with a leader for each partition.
+func (t *Transport) CreateTopics(ctx context.Context, topics map[string]runtime.TopicSpec) ([]string, error) {
+	var created, there []string
+	var refused []error
+	left := slices.Sorted(maps.Keys(topics))
 	err := t.retry(ctx, func(ctx context.Context) error {
-		_, err := t.adm.CreateTopic(ctx, spec.Partitions, spec.Replicas, configs, name)
-		return err
+		if len(left) == 0 {
+			return nil
+		}
+		resp, err := t.newTopics(left, topics).RequestWith(ctx, t.admin)
+		if err != nil {
+			return err
+		}
+		left = nil
+		var later error
+		for _, topic := range resp.Topics {
+			err := createError(topic)
+			switch {
+			case err == nil:
+				created = append(created, topic.Topic)
+			case errors.Is(err, kerr.TopicAlreadyExists):
+				there = append(there, topic.Topic)
+			case passing(err):
+				left, later = append(left, topic.Topic), err
+			default:
+				refused = append(refused, err)
+			}
+		}
+		return later
 	})
-	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-		return fmt.Errorf("kafka: create topic %s: %w", name, err)
+	slices.Sort(created)
+	if err == nil {
+		err = t.waitTopics(ctx, slices.Concat(created, there))
 	}
-	exists := err != nil
-	if err := t.waitTopic(ctx, name); err != nil {
-		return fmt.Errorf("kafka: topic %s was created but is not yet shown by the brokers: %w", name, err)
+	if err = errors.Join(append(refused, err)...); err != nil {
+		return created, fmt.Errorf("kafka: create topics: %w", err)
 	}
-	if exists {
-		return fmt.Errorf("kafka: create topic %s: %w", name, runtime.ErrTopicExists)
-	}
-	return nil
+	return created, nil
 }
 
-func (t *Transport) waitTopic(ctx context.Context, name string) error {
-	return t.retry(ctx, func(ctx context.Context) error {
-		infos, err := t.metadata(ctx, []string{name})
-		if err == nil && infos[name].Partitions == 0 {
-			err = kerr.UnknownTopicOrPartition
+// newTopics asks for topics of these names.
+func (t *Transport) newTopics(names []string, topics map[string]runtime.TopicSpec) *kmsg.CreateTopicsRequest {
+	req := kmsg.NewPtrCreateTopicsRequest()
+	req.TimeoutMillis = int32(t.cfg.RequestTimeout.Milliseconds())
+	for _, name := range names {
+		topic := kmsg.NewCreateTopicsRequestTopic()
+		topic.Topic = name
+		topic.NumPartitions, topic.ReplicationFactor = topics[name].Partitions, topics[name].Replicas
+		for _, key := range slices.Sorted(maps.Keys(topics[name].Config)) {
+			config := kmsg.NewCreateTopicsRequestTopicConfig()
+			config.Name, config.Value = key, kmsg.StringPtr(topics[name].Config[key])
+			topic.Configs = append(topic.Configs, config)
 		}
-		return err
+		req.Topics = append(req.Topics, topic)
+	}
+	return req
+}
+
+// createError is why a topic was not made.
+func createError(topic kmsg.CreateTopicsResponseTopic) error {
+	err := kerr.ErrorForCode(topic.ErrorCode)
+	switch {
+	case err == nil:
+		return nil
+	case topic.ErrorMessage != nil:
+		return fmt.Errorf("topic %s: %w: %s", topic.Topic, err, *topic.ErrorMessage)
+	}
+	return fmt.Errorf("topic %s: %w", topic.Topic, err)
+}
+
+// waitTopics waits until the brokers show topics.
+func (t *Transport) waitTopics(ctx context.Context, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	err := t.retry(ctx, func(ctx context.Context) error {
+		infos, err := t.metadata(ctx, names)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if infos[name].Partitions == 0 {
+				return fmt.Errorf("topic %s: %w", name, kerr.UnknownTopicOrPartition)
+			}
+		}
+		return nil
 	})
+	if err != nil {
+		return fmt.Errorf("they are there, but brokers do not show all of them yet: %w", err)
+	}
+	return nil
 }
 
 // DeleteTopic implements runtime.Transport. It returns when brokers do not show

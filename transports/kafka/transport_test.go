@@ -62,19 +62,27 @@ func TestTopics(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, map[string]int32{"seeded": 3})
 	spec := runtime.TopicSpec{Partitions: 4, Replicas: -1, Config: map[string]string{"cleanup.policy": "compact", "retention.ms": "12345"}}
-	if err := w.CreateTopic(w.ctx, "made", spec); err != nil {
-		t.Fatal(err)
+	w.create("made", spec)
+	requests := 0
+	w.cluster.ControlKey(int16(kmsg.CreateTopics), func(kmsg.Request) (kmsg.Response, error, bool) {
+		w.cluster.KeepControl()
+		requests++
+		return nil, nil, false
+	})
+	created, err := w.CreateTopics(w.ctx, map[string]runtime.TopicSpec{"z": spec, "made": spec, "none": {Replicas: 1}, "a": spec})
+	if !errors.Is(err, kerr.InvalidPartitions) || !strings.Contains(err.Error(), "topic none") {
+		t.Errorf("with a topic without partitions: %v", err)
 	}
-	if err := w.CreateTopic(w.ctx, "made", spec); !errors.Is(err, runtime.ErrTopicExists) {
-		t.Errorf("created twice: %v", err)
+	same(t, "those made", created, []string{"a", "z"})
+	if requests != 1 {
+		t.Errorf("%d requests for four topics", requests)
 	}
 	w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.NotController, Count: 2})
-	if err := w.CreateTopic(w.ctx, "second", spec); err != nil {
-		t.Errorf("created while controllers change: %v", err)
-	}
+	w.create("second", spec)
 	w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.PolicyViolation})
-	if err := w.CreateTopic(w.ctx, "refused", spec); !errors.Is(err, kerr.PolicyViolation) {
-		t.Errorf("created against the policy: %v", err)
+	created, err = w.CreateTopics(w.ctx, map[string]runtime.TopicSpec{"refused": spec})
+	if !errors.Is(err, kerr.PolicyViolation) || len(created) != 0 {
+		t.Errorf("created against the policy: %v, %v", created, err)
 	}
 	got, err := w.Topics(w.ctx, "made", "none")
 	if err != nil {
@@ -87,7 +95,7 @@ func TestTopics(t *testing.T) {
 	if _, ok := made.Config["retention.bytes"]; !ok {
 		t.Errorf("no retention.bytes in %v", made.Config)
 	}
-	if got, err = w.Topics(w.ctx); err != nil || len(got) != 3 || got["seeded"].Partitions != 3 || got["seeded"].Config["cleanup.policy"] != "delete" {
+	if got, err = w.Topics(w.ctx); err != nil || len(got) != 5 || got["seeded"].Partitions != 3 || got["seeded"].Config["cleanup.policy"] != "delete" {
 		t.Errorf("all: %+v, %v", got, err)
 	}
 	for range 2 {
@@ -139,9 +147,7 @@ func TestTopicIdentity(t *testing.T) {
 	if err := w.DeleteTopic(w.ctx, "a"); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.CreateTopic(w.ctx, "a", runtime.TopicSpec{Partitions: 2, Replicas: 1}); err != nil {
-		t.Fatal(err)
-	}
+	w.create("a", runtime.TopicSpec{Partitions: 2, Replicas: 1})
 	if again := identity(tp("a", 0)); again == first || again == (store.LogID{}) {
 		t.Errorf("topic a is %s, and was %s before it was made anew", again, first)
 	}
@@ -275,9 +281,10 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 	_, errTopics := tr.Topics(ctx, "a")
 	_, errOffsets := tr.Offsets(ctx, []record.TopicPartition{tp("a", 0)})
 	_, errProducer := tr.Producer(ctx, "lane")
+	_, errCreate := tr.CreateTopics(ctx, map[string]runtime.TopicSpec{"a": {Partitions: 1}})
 	for _, err := range []error{
-		errTopics, errOffsets, errProducer,
-		tr.CreateTopic(ctx, "a", runtime.TopicSpec{Partitions: 1}), tr.DeleteTopic(ctx, "a"),
+		errTopics, errOffsets, errProducer, errCreate,
+		tr.DeleteTopic(ctx, "a"),
 		tr.DeleteRecords(ctx, map[record.TopicPartition]int64{tp("a", 0): 1}),
 	} {
 		if !errors.Is(err, context.DeadlineExceeded) {

@@ -388,7 +388,7 @@ func TestTopicDeletedAndMadeAnew(t *testing.T) {
 func TestTopicSpecs(t *testing.T) {
 	t.Parallel()
 	b := newTestBroker(t)
-	wantErr(t, b.CreateTopic("in", runtime.TopicSpec{Partitions: 1, Replicas: 1}), runtime.ErrTopicExists)
+	wantErr(t, b.CreateTopic("in", runtime.TopicSpec{Partitions: 1, Replicas: 1}), ErrTopicExists)
 	wantErr(t, b.CreateTopic("", runtime.TopicSpec{Partitions: 1, Replicas: 1}), ErrInvalidTopic)
 	wantErr(t, b.CreateTopic("x", runtime.TopicSpec{Replicas: 1}), ErrInvalidTopic)
 	info := b.Topics()["log"]

@@ -8,9 +8,12 @@ import (
 	"github.com/weirstream/weir/runtime"
 )
 
-// Conditions beside runtime.ErrTopicExists, runtime.ErrFenced and
-// runtime.ErrOffsetOutOfRange, which the Broker returns as well.
+// Conditions beside runtime.ErrFenced and runtime.ErrOffsetOutOfRange, which
+// the Broker returns as well.
 var (
+	// ErrTopicExists is returned by Broker.CreateTopic for a topic that is
+	// there.
+	ErrTopicExists = errors.New("memory: topic exists")
 	// ErrUnknownPartition says that the topic does not exist or has fewer
 	// partitions.
 	ErrUnknownPartition = errors.New("memory: unknown topic or partition")

@@ -23,7 +23,8 @@ type suite struct {
 
 func (s *suite) topic(name string, partitions int32) {
 	s.Helper()
-	s.ok(s.tr.CreateTopic(s.ctx, name, runtime.TopicSpec{Partitions: partitions, Replicas: 1}))
+	_, err := s.tr.CreateTopics(s.ctx, map[string]runtime.TopicSpec{name: {Partitions: partitions, Replicas: 1}})
+	s.ok(err)
 }
 
 func (s *suite) ok(err error) {

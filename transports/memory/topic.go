@@ -61,14 +61,14 @@ func validName(name string) bool {
 	})
 }
 
-// CreateTopic creates a topic, or fails with runtime.ErrTopicExists.
+// CreateTopic creates a topic, or fails with ErrTopicExists.
 // Partitions and Replicas of -1 are the default, one. Config is completed
 // with Kafka's defaults of cleanup.policy, retention.ms and retention.bytes.
 func (b *Broker) CreateTopic(name string, spec runtime.TopicSpec) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.topics[name] != nil {
-		return fmt.Errorf("%w: %s", runtime.ErrTopicExists, name)
+		return fmt.Errorf("%w: %s", ErrTopicExists, name)
 	}
 	if spec.Partitions == -1 {
 		spec.Partitions = 1

@@ -123,12 +123,22 @@ func (t *Transport) Topics(ctx context.Context, names ...string) (map[string]run
 	return infos, nil
 }
 
-// CreateTopic implements runtime.Transport.
-func (t *Transport) CreateTopic(ctx context.Context, name string, spec runtime.TopicSpec) error {
+// CreateTopics implements runtime.Transport.
+func (t *Transport) CreateTopics(ctx context.Context, topics map[string]runtime.TopicSpec) ([]string, error) {
 	if err := t.usable(ctx); err != nil {
-		return err
+		return nil, err
 	}
-	return t.broker.CreateTopic(name, spec)
+	var created []string
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(topics)) {
+		switch err := t.broker.CreateTopic(name, topics[name]); {
+		case err == nil:
+			created = append(created, name)
+		case !errors.Is(err, ErrTopicExists):
+			errs = append(errs, err)
+		}
+	}
+	return created, errors.Join(errs...)
 }
 
 // DeleteTopic implements runtime.Transport.
