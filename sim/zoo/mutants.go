@@ -22,7 +22,7 @@ func commitMutants() []Mutant {
 		{"unknown-is-failed", "a commit of unknown outcome is tried again as if it had failed (KAFKA-9274)", []string{"S1", "S4", "S5", "S9", "S16"}, []Edit{
 			{"transports/kafka/txn.go", "\tcase decided:\n", "\tcase decided || zooOn(\"unknown-is-failed\"):\n"},
 		}},
-		{"unknown-is-success", "a commit of unknown outcome counts as done", []string{"S1", "S4", "S6", "S7", "S9", "S19"}, []Edit{
+		{"unknown-is-success", "a commit of unknown outcome counts as done", []string{"S1", "S4", "S6", "S7", "S9", "S12", "S19"}, []Edit{
 			{"transports/kafka/txn.go", "\tp.unknown = true\n\treturn runtime.Result{Outcome: runtime.Unknown", "\tif zooOn(\"unknown-is-success\") {\n\t\treturn runtime.Result{Outcome: runtime.Committed, Next: next}\n\t}\n\tp.unknown = true\n\treturn runtime.Result{Outcome: runtime.Unknown"},
 		}},
 		{"offsets-outside", "offsets are committed beside the transaction instead of in it", []string{"S1", "S4", "S19"}, []Edit{
@@ -31,7 +31,7 @@ func commitMutants() []Mutant {
 		{"aborted-is-applied", "an aborted round is written to the store and counts as done", []string{"S1", "S6", "S7", "S8", "L1"}, []Edit{
 			{"core/worker/commit.go", "\tcase Aborted:\n\t\tm.each(m.rewind)\n", "\tcase Aborted:\n\t\tif zooOn(\"aborted-is-applied\") {\n\t\t\tm.apply(ev)\n\t\t\treturn\n\t\t}\n\t\tm.each(m.rewind)\n"},
 		}},
-		{"revoke-does-not-wait", "a revoked task is let go without waiting for its commit, and goes on (goka #207)", []string{"S1", "S9", "S19", "L1", "L2"}, []Edit{
+		{"revoke-does-not-wait", "a revoked task is let go without waiting for its commit, and goes on (goka #207)", []string{"S1", "S6", "S9", "S19", "L1", "L2"}, []Edit{
 			{"core/worker/life.go", "\t\tm.unfetch(o)\n\t\to.state = Draining\n", "\t\tif zooOn(\"revoke-does-not-wait\") {\n\t\t\tm.emit(Released{id})\n\t\t\tcontinue\n\t\t}\n\t\tm.unfetch(o)\n\t\to.state = Draining\n"},
 		}},
 		{"zombie-not-checked", "the group's generation is not checked when a transaction takes offsets (KAFKA-14402)", []string{"S1", "S3", "S9", "S16"}, []Edit{

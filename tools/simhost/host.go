@@ -65,6 +65,9 @@ func (h *Host) Close(ctx context.Context) error {
 // A Run is one run of a program.
 type Run struct {
 	Seed uint64
+	// Order is another order of goroutines, and other randomness, for the
+	// same seed; zero is the seed's own. WEIR_SIM_SEED stays what it is.
+	Order uint32
 	// Args after the program's name.
 	Args []string
 	// Env as "NAME=value"; nothing else of the environment is seen.
@@ -126,7 +129,7 @@ func (h *Host) Do(ctx context.Context, r Run) (Result, error) {
 	if err := os.MkdirAll(filepath.Join(simDir, "tmp"), 0o755); err != nil {
 		return Result{}, err
 	}
-	w := newWorld(r.Seed, r.Deadline)
+	w := newWorld(r.Seed, r.Order, r.Deadline)
 	cfg := wazero.NewModuleConfig().WithName("").
 		WithArgs(append([]string{"program"}, r.Args...)...).
 		WithStdout(orDiscard(r.Stdout)).WithStderr(orDiscard(r.Stderr)).

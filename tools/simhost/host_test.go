@@ -192,6 +192,30 @@ func TestSeedsDiffer(t *testing.T) {
 	}
 }
 
+// TestOrdersDiffer: an order is another run of the same seed, and always the same.
+func TestOrdersDiffer(t *testing.T) {
+	traces, orders := make(map[string]bool), make(map[string]bool)
+	const n = 10
+	for order := range uint32(n) {
+		var again string
+		for range 2 {
+			res, out, err := runOnce(t, Run{Seed: 7, Order: order}, "TestOrder")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again != "" && res.Trace != again {
+				t.Errorf("order %d gave two traces", order)
+			}
+			again = res.Trace
+			orders[strings.Fields(orderLine(t, out))[1][:8]] = true
+		}
+		traces[again] = true
+	}
+	if len(orders) < n*9/10 || len(traces) != n {
+		t.Errorf("%d orders of goroutines and %d traces, want %d", len(orders), len(traces), n)
+	}
+}
+
 func TestExitCode(t *testing.T) {
 	res, out, err := runOnce(t, Run{Seed: 1}, "TestFail")
 	if err != nil || res.ExitCode != 1 || !strings.Contains(out, "as it should") {

@@ -49,10 +49,11 @@ type world struct {
 	buf      [17]byte
 }
 
-func newWorld(seed uint64, deadline time.Duration) *world {
+func newWorld(seed uint64, order uint32, deadline time.Duration) *world {
 	var key [32]byte
 	binary.LittleEndian.PutUint64(key[:], seed)
 	copy(key[8:], "weir simulation seed")
+	binary.LittleEndian.PutUint32(key[28:], order)
 	return &world{now: start, epoch: epoch + int64(seed%31_536_000)*int64(time.Second), deadline: start + int64(deadline), rand: rand.NewChaCha8(key), hash: sha256.New()}
 }
 

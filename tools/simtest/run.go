@@ -53,6 +53,9 @@ func Environment(more ...string) []string {
 type Case struct {
 	Seed uint64
 	Test string
+	// Order is another order of goroutines for the same seed, as
+	// simhost.Run has it.
+	Order uint32
 	// Keep are the numbers of the faults to keep; nil keeps all.
 	Keep []int
 	// Records is the size of the workload; 0 leaves it to the test.
@@ -208,6 +211,13 @@ func (o *Outcome) Signature() string {
 	return fmt.Sprintf("exit code %d", o.ExitCode)
 }
 
+// like says whether the run failed as another one did: by the same signature,
+// or first by something else that the other one broke, too.
+func (o *Outcome) like(other *Outcome) bool {
+	got := o.Signature()
+	return got != "" && (got == other.Signature() || slices.Contains(other.Invariants(), got))
+}
+
 // Run runs a case. A canceled context is in the outcome's error.
 func (t *Target) Run(ctx context.Context, c Case) *Outcome {
 	o := &Outcome{Case: c}
@@ -218,7 +228,7 @@ func (t *Target) Run(ctx context.Context, c Case) *Outcome {
 	}
 	began := time.Now()
 	o.Result, o.Err = t.host.Do(ctx, simhost.Run{
-		Seed: c.Seed, Args: t.args(c), Env: Environment(c.environment()...), Dir: t.Dir,
+		Seed: c.Seed, Order: c.Order, Args: t.args(c), Env: Environment(c.environment()...), Dir: t.Dir,
 		Stdout: out, Stderr: out, Deadline: c.Deadline, Wall: c.Wall, SimDir: c.SimDir,
 	})
 	o.Took, o.Printed = time.Since(began), printed.Bytes()

@@ -11,16 +11,19 @@ import (
 // A Runner runs a case; Target.Run is one.
 type Runner func(ctx context.Context, c Case) *Outcome
 
-// Shrink looks for a smaller case that fails with the same signature: with
-// fewer faults, then with less input. It returns the smallest that it found,
-// which is failing itself when none is smaller, and how many cases it ran, of
-// which at most jobs at once. What it finds does not depend on jobs.
+// Shrink looks for a smaller case that fails alike: with fewer faults, then
+// with less input. It returns the smallest that it found, which is failing
+// itself when none is smaller, and how many cases it ran, of which at most jobs
+// at once. What it finds does not depend on jobs.
+//
+// With less input everything happens at other times, and what makes a race fail
+// may be gone. So what passes is tried in some other orders of goroutines, too.
 //
 // Faults and records are removed by delta debugging (Zeller, Hildebrandt:
 // Simplifying and Isolating Failure-Inducing Input): halves first, then
 // quarters, until none can be left out alone, or until enough was tried.
 func Shrink(ctx context.Context, run Runner, failing *Outcome, jobs int) (smallest *Outcome, runs int) {
-	s := &shrinker{run: run, jobs: max(jobs, 1), best: failing, want: failing.Signature()}
+	s := &shrinker{run: run, jobs: max(jobs, 1), best: failing, like: failing}
 	r := failing.Broken()
 	if r == nil && len(failing.Reports) > 0 {
 		r = &failing.Reports[0]
@@ -51,19 +54,21 @@ func Shrink(ctx context.Context, run Runner, failing *Outcome, jobs int) (smalle
 	return s.best, s.runs
 }
 
-// How many cases are tried to leave out records, and for how much virtual time: a
-// case of which nothing comes takes long. The workload is a matter of reading the
-// case, which some records more do not spoil.
+// How many cases are tried to leave out records, in how many orders each, and
+// for how much virtual time: a case of which nothing comes takes long. The
+// workload is a matter of reading the case, which some records more do not
+// spoil.
 const (
-	mostInputs  = 40
-	mostVirtual = 40 * time.Minute
+	mostInputs  = 120
+	mostOrders  = 3
+	mostVirtual = 2 * time.Hour
 )
 
 type shrinker struct {
 	run  Runner
 	jobs int
 	best *Outcome
-	want string
+	like *Outcome // the failure to shrink
 	runs int
 	// tried and virtual are how many cases were looked at, and how much
 	// virtual time they took: the same with any number of jobs.
@@ -86,12 +91,29 @@ func (s *shrinker) first(ctx context.Context, cases []Case) int {
 		for i, o := range outcomes {
 			s.tried++
 			s.virtual += o.Virtual
-			if o.Signature() == s.want {
+			if o.like(s.like) {
 				s.best = o
 				return at + i
 			}
 		}
 		at += n
+	}
+	return -1
+}
+
+// ordered is first with each of cases in some orders, as long as left says
+// that more cases may be tried. What fails in the order that it has is taken
+// before what fails in another one.
+func (s *shrinker) ordered(ctx context.Context, cases []Case, left func() int) int {
+	for range mostOrders {
+		if n := min(len(cases), left()); n <= 0 {
+			return -1
+		} else if at := s.first(ctx, cases[:n]); at >= 0 {
+			return at
+		}
+		for i := range cases {
+			cases[i].Order++
+		}
 	}
 	return -1
 }
@@ -152,7 +174,7 @@ func (s *shrinker) reduce(ctx context.Context, set []int, with func([]int) Case,
 			rest := slices.Delete(slices.Clone(set), at, min(at+size, len(set)))
 			sets, cases = append(sets, rest), append(cases, with(rest))
 		}
-		found := s.first(ctx, cases[:min(len(cases), left())])
+		found := s.ordered(ctx, cases, left)
 		switch {
 		case found >= 0:
 			set = sets[found]
@@ -171,7 +193,7 @@ func (s *shrinker) records(ctx context.Context, sent int) {
 	try := func(n int) bool {
 		c := s.best.Case
 		c.Records = n
-		return s.first(ctx, []Case{c}) == 0
+		return s.ordered(ctx, []Case{c}, func() int { return math.MaxInt }) == 0
 	}
 	low, high := 0, sent
 	for n := high / 2; n > 0; n /= 2 {

@@ -117,6 +117,37 @@ func TestShrinkInputs(t *testing.T) {
 	}
 }
 
+// TestShrinkOrders: what fails in some orders only is shrunk all the same.
+func TestShrinkOrders(t *testing.T) {
+	t.Parallel()
+	const size = 64
+	run := func(_ context.Context, c Case) *Outcome {
+		n := size
+		if c.Records > 0 {
+			n = c.Records
+		}
+		if c.Only != nil {
+			n = len(c.Only)
+		}
+		o := &Outcome{Case: c, Reports: []Report{{Records: size, Sent: n}}}
+		if n == size || n >= 8 && int(c.Order)%mostOrders == n%mostOrders {
+			o.Result = simhost.Result{ExitCode: 1}
+			o.Reports[0].Violations = []check.Violation{{Invariant: "S1"}, {Invariant: "S2"}}[n%2:]
+		}
+		return o
+	}
+	var first *Outcome
+	for _, jobs := range []int{1, 4} {
+		small, _ := Shrink(t.Context(), run, run(t.Context(), Case{}), jobs)
+		if first == nil {
+			first = small
+		}
+		if small.Reports[0].Sent > 12 || small.Order != first.Order || !slices.Equal(small.Only, first.Only) {
+			t.Errorf("%d jobs: %d records in order %d: %v", jobs, small.Reports[0].Sent, small.Order, small.Only)
+		}
+	}
+}
+
 // TestShrinkNothing: what did not run in sim/cluster stays as it is.
 func TestShrinkNothing(t *testing.T) {
 	t.Parallel()

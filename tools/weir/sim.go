@@ -96,6 +96,7 @@ type simFlags struct {
 	keep      string
 	records   int
 	only      string
+	order     uint32
 	traceFile string
 	until     int64
 	log       string
@@ -168,6 +169,7 @@ func seedCommand(f *simFlags, use, short, long string, run func(*simRun, *simtes
 	f.common(cmd)
 	cmd.Flags().StringVar(&f.keep, "keep", "", `numbers of the faults to keep, as 0,3,4, or "none"`)
 	cmd.Flags().StringVar(&f.only, "only", "", `numbers of the records of the workload to send, as 0,3,4, or "none"`)
+	cmd.Flags().Uint32Var(&f.order, "order", 0, "another order of goroutines for the same seed, which shrinking tries; 0 is the seed's own")
 	cmd.Flags().IntVar(&f.records, "records", 0, "size of the workload; 0 leaves it to the test")
 	return cmd
 }
@@ -195,15 +197,16 @@ happens.`, f.replaySeed)
 func newSimShrink() *cobra.Command {
 	f := &simFlags{shrink: 1 << 30}
 	cmd := seedCommand(f, "shrink SEED [PACKAGES]", "Find the smallest part of a failing seed that fails alike",
-		`Run a failing seed with fewer faults and less input, as long as it breaks the
-same invariant, and show the smallest case that was found.`, f.shrinkSeed)
+		`Run a failing seed with fewer faults and less input, also in other orders of
+goroutines, as long as it breaks one of the same invariants, and show the
+smallest case that was found.`, f.shrinkSeed)
 	f.jobsFlag(cmd)
 	return cmd
 }
 
 // caseOf is what the flags say of a run.
 func (f *simFlags) caseOf(seed uint64, test string) (simtest.Case, error) {
-	c := simtest.Case{Seed: seed, Test: test, Records: f.records, Checks: f.checks, Deadline: f.deadline, Wall: f.wall, Env: append([]string{}, f.env...)}
+	c := simtest.Case{Seed: seed, Test: test, Order: f.order, Records: f.records, Checks: f.checks, Deadline: f.deadline, Wall: f.wall, Env: append([]string{}, f.env...)}
 	for _, kv := range f.env {
 		if !strings.Contains(kv, "=") {
 			return c, fmt.Errorf("--env %s: want NAME=value", kv)

@@ -161,6 +161,9 @@ func (r *simRun) replay(t *simtest.Target, c *simtest.Case) string {
 	if c.Only != nil {
 		s += " --only " + simtest.Numbers(c.Only)
 	}
+	if c.Order > 0 {
+		s += fmt.Sprintf(" --order %d", c.Order)
+	}
 	if c.Checks > 0 {
 		s += fmt.Sprintf(" --checks %d", c.Checks)
 	}
