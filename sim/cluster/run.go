@@ -220,7 +220,8 @@ func (w *world) restored() bool {
 }
 
 // stable reports whether the group is at rest with the present life of each
-// node in it, and no other.
+// node in it, and no other. Who is stopping is not at rest: a fault may be about
+// to start it again.
 func (w *world) stable() bool {
 	g := w.fake.GroupInfo(w.top.App)
 	if g == nil || g.State != "Stable" || len(g.Members) != len(w.nodes) {
@@ -231,7 +232,7 @@ func (w *world) stable() bool {
 		in[m.ClientID] = true
 	}
 	for _, n := range w.nodes {
-		if p := n.current(); p == nil || !in[p.host] {
+		if p := n.current(); p == nil || p.ctx.Err() != nil || !in[p.host] {
 			return false
 		}
 	}
