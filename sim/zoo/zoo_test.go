@@ -88,10 +88,14 @@ func TestMisfit(t *testing.T) {
 
 func TestAllows(t *testing.T) {
 	t.Parallel()
-	m := zoo.Mutant{Trips: []string{"S1", "S7"}}
-	for invariant, want := range map[string]bool{"S1": true, "S7": true, "S2": true, "S16": true, "S6": false, "S13": false, "L1": false, "panic": false} {
-		if m.Allows(invariant) != want {
-			t.Errorf("%s: %t, want %t", invariant, !want, want)
+	output, stores := zoo.Mutant{Trips: []string{"S1", "S7"}}, zoo.Mutant{Trips: []string{"S6"}}
+	for invariant, want := range map[string][2]bool{
+		"S1": {true, false}, "S7": {true, false}, "S2": {true, false}, "S16": {true, false},
+		"S6": {false, true}, "S12": {false, true}, "S13": {false, true},
+		"L1": {false, false}, "panic": {false, false},
+	} {
+		if got := [2]bool{output.Allows(invariant), stores.Allows(invariant)}; got != want {
+			t.Errorf("%s: %t, want %t", invariant, got, want)
 		}
 	}
 }
