@@ -193,17 +193,18 @@ func Overlay(ctx context.Context, dir, pkgDir string, more map[string]string) (s
 		return "", fmt.Errorf("go env GOROOT: %w", err)
 	}
 	src := filepath.Join(strings.TrimSpace(string(out)), "src")
+	path := func(file string) string { return filepath.Join(src, filepath.FromSlash(file)) }
 	texts := make(map[string]string)
 	for _, e := range slices.Concat(edits, quicker) {
 		if texts[e.file] == "" {
-			b, err := os.ReadFile(filepath.Join(src, filepath.FromSlash(e.file)))
+			b, err := os.ReadFile(path(e.file))
 			if err != nil {
 				return "", err
 			}
 			texts[e.file] = string(b)
 		}
 		if strings.Count(texts[e.file], e.old) != e.times {
-			return "", fmt.Errorf("%s is not as expected, so the scheduler cannot be seeded: this Go version is not supported by the simulator yet", filepath.Join(src, filepath.FromSlash(e.file)))
+			return "", fmt.Errorf("%s is not as expected, so the scheduler cannot be seeded: this Go version is not supported by the simulator yet", path(e.file))
 		}
 		texts[e.file] = strings.ReplaceAll(texts[e.file], e.old, e.new)
 	}
@@ -213,11 +214,11 @@ func Overlay(ctx context.Context, dir, pkgDir string, more map[string]string) (s
 	replace := make(map[string]string)
 	maps.Copy(replace, more)
 	for file, text := range texts {
-		path := filepath.Join(dir, flat(file))
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		changed := filepath.Join(dir, flat(file))
+		if err := os.WriteFile(changed, []byte(text), 0o644); err != nil {
 			return "", err
 		}
-		replace[filepath.Join(src, filepath.FromSlash(file))] = path
+		replace[path(file)] = changed
 	}
 	overlay, err := json.Marshal(map[string]map[string]string{"Replace": replace})
 	if err != nil {

@@ -42,10 +42,11 @@ type offsetTxn struct {
 
 // once makes a client that sends a request once, in the versions of offsetTxn.
 func once() []kgo.Opt {
-	return []kgo.Opt{kgo.RequestRetries(0), kgo.MaxVersions(beforeKIP890())}
+	return []kgo.Opt{kgo.RequestRetries(0), kgo.MaxVersions(explicitEnd())}
 }
 
-var beforeKIP890 = sync.OnceValue(func() *kversion.Versions {
+// explicitEnd are those of explicit, and EndTxn before KIP-890 part 2.
+var explicitEnd = sync.OnceValue(func() *kversion.Versions {
 	v := versions(4)
 	v.SetMaxKeyVersion(kmsg.EndTxn.Int16(), 4)
 	return v

@@ -147,14 +147,14 @@ func (p *producer) options(implicit bool, wire *wire) []kgo.Opt {
 	if p.id == "" {
 		return opts
 	}
-	txnOffsetCommit := int16(4)
+	known := explicit()
 	if implicit {
-		txnOffsetCommit = 5
+		known = usual()
 	}
 	return append(opts,
 		kgo.TransactionalID(p.id),
 		kgo.TransactionTimeout(p.t.cfg.TransactionTimeout),
-		kgo.MaxVersions(versions(txnOffsetCommit)),
+		kgo.MaxVersions(known),
 	)
 }
 

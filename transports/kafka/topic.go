@@ -119,13 +119,13 @@ func addConfigs(infos map[string]runtime.TopicInfo, described map[string]bool, r
 // CreateTopics implements runtime.Transport. It returns when the brokers show
 // the topics with a leader for each partition.
 func (t *Transport) CreateTopics(ctx context.Context, topics map[string]runtime.TopicSpec) ([]string, error) {
+	if len(topics) == 0 {
+		return nil, nil
+	}
 	var created, there []string
 	var refused []error
 	left := slices.Sorted(maps.Keys(topics))
 	err := t.retry(ctx, func(ctx context.Context) error {
-		if len(left) == 0 {
-			return nil
-		}
 		resp, err := t.newTopics(left, topics).RequestWith(ctx, t.admin)
 		if err != nil {
 			return err

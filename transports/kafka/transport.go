@@ -145,6 +145,9 @@ func versions(txnOffsetCommit int16) *kversion.Versions {
 // usual are the versions of most clients, which only read them.
 var usual = sync.OnceValue(func() *kversion.Versions { return versions(5) })
 
+// explicit are those of producers in clusters without KIP-890.
+var explicit = sync.OnceValue(func() *kversion.Versions { return versions(4) })
+
 // patient makes a client try until the context of a request ends.
 func patient() []kgo.Opt {
 	return []kgo.Opt{kgo.RequestRetries(math.MaxInt32), kgo.RetryTimeout(0)}
