@@ -8,20 +8,20 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/weirstream/weir/core/record"
 	"github.com/weirstream/weir/core/store"
 	"github.com/weirstream/weir/runtime"
 )
 
-// Listings ask for the offsets of topics. A worker opens all its tasks at once,
-// and brokers are asked for whole topics: questions that come while one is
-// under way are gathered, and asked together when it is answered, so that every
-// answer is younger than its question.
+// Listings ask for the offsets of partitions. A worker opens all its tasks at
+// once: questions that come while one is under way are gathered, and asked
+// together when it is answered, so that every answer is younger than its
+// question.
 type listings struct {
-	ask func(context.Context, []string) (offsetList, error)
+	ask func(context.Context, []record.TopicPartition) (offsetList, error)
 
 	mu   sync.Mutex
 	busy bool
@@ -30,31 +30,34 @@ type listings struct {
 
 // A listing is one question for many.
 type listing struct {
-	topics map[string]struct{}
-	done   chan struct{}
-	list   offsetList // when done
-	err    error
+	parts map[record.TopicPartition]struct{}
+	done  chan struct{}
+	list  offsetList // when done
+	err   error
 }
 
-// An offsetList has the starts and ends of all partitions of some topics.
+// An offsetList has the starts and ends of some partitions.
 type offsetList struct {
 	ids map[string]store.LogID
-	// unsettled are topics that were made or made anew meanwhile, or that some
-	// brokers do not know yet.
+	// unsettled are topics that were made or made anew meanwhile.
 	unsettled    map[string]bool
-	starts, ends kadm.ListedOffsets
+	starts, ends listed
 }
 
-// get waits for an answer about some topics that is younger than the call. The
-// question itself goes on until life ends, as others may wait for it.
-func (l *listings) get(ctx, life context.Context, topics []string) (offsetList, error) {
+// listed are offsets as the brokers answered. Partitions that do not exist are
+// absent.
+type listed map[record.TopicPartition]kmsg.ListOffsetsResponseTopicPartition
+
+// get waits for an answer about some partitions that is younger than the call.
+// The question itself goes on until life ends, as others may wait for it.
+func (l *listings) get(ctx, life context.Context, parts []record.TopicPartition) (offsetList, error) {
 	l.mu.Lock()
 	if l.next == nil {
-		l.next = &listing{topics: make(map[string]struct{}), done: make(chan struct{})}
+		l.next = &listing{parts: make(map[record.TopicPartition]struct{}), done: make(chan struct{})}
 	}
 	mine := l.next
-	for _, t := range topics {
-		mine.topics[t] = struct{}{}
+	for _, tp := range parts {
+		mine.parts[tp] = struct{}{}
 	}
 	if !l.busy {
 		l.busy = true
@@ -80,7 +83,7 @@ func (l *listings) answer(life context.Context) {
 		if q == nil {
 			return
 		}
-		q.list, q.err = l.ask(life, slices.Sorted(maps.Keys(q.topics)))
+		q.list, q.err = l.ask(life, slices.SortedFunc(maps.Keys(q.parts), record.TopicPartition.Compare))
 		close(q.done)
 	}
 }
@@ -89,9 +92,9 @@ func (l *listings) answer(life context.Context) {
 func (o offsetList) of(parts []record.TopicPartition) (map[record.TopicPartition]runtime.LogRange, error) {
 	ranges := make(map[record.TopicPartition]runtime.LogRange, len(parts))
 	for _, tp := range parts {
-		start, ok := o.starts.Lookup(tp.Topic, tp.Partition)
-		end, ok2 := o.ends.Lookup(tp.Topic, tp.Partition)
-		switch err := errors.Join(start.Err, end.Err); {
+		start, ok := o.starts[tp]
+		end, ok2 := o.ends[tp]
+		switch err := errors.Join(kerr.ErrorForCode(start.ErrorCode), kerr.ErrorForCode(end.ErrorCode)); {
 		case o.unsettled[tp.Topic]:
 			return nil, errRecreatedMeanwhile
 		case !ok || !ok2:
@@ -103,3 +106,97 @@ func (o offsetList) of(parts []record.TopicPartition) (map[record.TopicPartition
 	}
 	return ranges, nil
 }
+
+// Offsets that have numbers of their own (KIP-79).
+const (
+	firstOffset = -2
+	endOffset   = -1
+)
+
+// listOffsets asks for the starts and ends of some partitions.
+func (t *Transport) listOffsets(ctx context.Context, parts []record.TopicPartition) (offsetList, error) {
+	topics := make(map[string]struct{})
+	for _, tp := range parts {
+		topics[tp.Topic] = struct{}{}
+	}
+	names := slices.Sorted(maps.Keys(topics))
+	before, err := t.lookReady(ctx, names)
+	if err != nil {
+		return offsetList{}, err
+	}
+	there := slices.DeleteFunc(slices.Clone(parts), func(tp record.TopicPartition) bool {
+		return !slices.ContainsFunc(before[tp.Topic].Partitions, func(p kmsg.MetadataResponseTopicPartition) bool { return p.Partition == tp.Partition })
+	})
+	// The start first: it only grows, so start <= end holds.
+	starts, err := t.list(ctx, there, firstOffset)
+	if err != nil {
+		return offsetList{}, err
+	}
+	ends, err := t.list(ctx, there, endOffset)
+	if err != nil {
+		return offsetList{}, err
+	}
+	// Offsets are asked for by name: a topic that is the same before and
+	// after was the same in between.
+	after, err := t.lookReady(ctx, names)
+	if err != nil {
+		return offsetList{}, err
+	}
+	list := offsetList{ids: make(map[string]store.LogID), unsettled: make(map[string]bool), starts: starts, ends: ends}
+	for _, name := range names {
+		list.ids[name] = before[name].TopicID
+		list.unsettled[name] = before[name].TopicID != after[name].TopicID
+	}
+	return list, nil
+}
+
+// lookReady is look for topics that are all in order.
+func (t *Transport) lookReady(ctx context.Context, names []string) (map[string]kmsg.MetadataResponseTopic, error) {
+	topics, err := t.look(ctx, names)
+	if err != nil {
+		return nil, err
+	}
+	for name, topic := range topics {
+		if err := kerr.ErrorForCode(topic.ErrorCode); err != nil {
+			return nil, fmt.Errorf("topic %s: %w", name, err)
+		}
+	}
+	return topics, nil
+}
+
+// list asks the leaders of partitions for an offset of each.
+func (t *Transport) list(ctx context.Context, parts []record.TopicPartition, which int64) (listed, error) {
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.TimeoutMillis = int32(t.cfg.RequestTimeout.Milliseconds())
+	eachTopic(parts, func(topic string, parts []int32) {
+		rt := kmsg.NewListOffsetsRequestTopic()
+		rt.Topic = topic
+		for _, p := range parts {
+			rp := kmsg.NewListOffsetsRequestTopicPartition()
+			rp.Partition, rp.Timestamp = p, which
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		req.Topics = append(req.Topics, rt)
+	})
+	out := make(listed, len(parts))
+	if len(parts) == 0 {
+		return out, nil
+	}
+	resp, err := req.RequestWith(ctx, t.admin)
+	if err != nil {
+		return nil, err
+	}
+	for _, rt := range resp.Topics {
+		for _, rp := range rt.Partitions {
+			out[record.TopicPartition{Topic: rt.Topic, Partition: rp.Partition}] = rp
+		}
+	}
+	for _, tp := range parts {
+		if _, ok := out[tp]; !ok {
+			return nil, fmt.Errorf("no broker has answered for %v: %w", tp, kerr.UnknownTopicOrPartition)
+		}
+	}
+	return out, nil
+}
+
+var errRecreatedMeanwhile = errors.New("a topic was created, or created anew, while its offsets were read")

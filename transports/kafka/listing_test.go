@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+
+	"github.com/weirstream/weir/core/record"
 )
 
 // TestListingsAreGathered: what is asked while a question is under way is asked
@@ -14,13 +16,21 @@ func TestListingsAreGathered(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	asked, answer := make(chan []string), make(chan error)
-	l := listings{ask: func(_ context.Context, topics []string) (offsetList, error) {
+	l := listings{ask: func(_ context.Context, parts []record.TopicPartition) (offsetList, error) {
+		var topics []string
+		for _, tp := range parts {
+			topics = append(topics, tp.Topic)
+		}
 		asked <- topics
 		return offsetList{}, <-answer
 	}}
 	got := make(chan error)
 	get := func(ctx context.Context, topics ...string) {
-		_, err := l.get(ctx, ctx, topics)
+		var parts []record.TopicPartition
+		for _, topic := range topics {
+			parts = append(parts, record.TopicPartition{Topic: topic})
+		}
+		_, err := l.get(ctx, ctx, parts)
 		got <- err
 	}
 	go get(ctx, "first")
@@ -36,12 +46,12 @@ func TestListingsAreGathered(t *testing.T) {
 	// One more does not wait for the answer.
 	gone, cancel := context.WithCancel(ctx)
 	cancel()
-	if _, err := l.get(gone, ctx, []string{"unwanted"}); !errors.Is(err, context.Canceled) {
+	if _, err := l.get(gone, ctx, []record.TopicPartition{{Topic: "unwanted"}}); !errors.Is(err, context.Canceled) {
 		t.Fatalf("a caller that is gone: %v", err)
 	}
 	for { // all have asked
 		l.mu.Lock()
-		waiting := len(l.next.topics)
+		waiting := len(l.next.parts)
 		l.mu.Unlock()
 		if waiting == n+2 {
 			break

@@ -13,7 +13,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/weirstream/weir/core/record"
-	"github.com/weirstream/weir/core/store"
 	"github.com/weirstream/weir/runtime"
 )
 
@@ -242,17 +241,12 @@ var errShown = errors.New("a broker still shows the topic")
 
 // Offsets implements runtime.Transport.
 func (t *Transport) Offsets(ctx context.Context, parts []record.TopicPartition) (map[record.TopicPartition]runtime.LogRange, error) {
-	topics := map[string]struct{}{}
-	for _, tp := range parts {
-		topics[tp.Topic] = struct{}{}
-	}
-	if len(topics) == 0 {
+	if len(parts) == 0 {
 		return map[record.TopicPartition]runtime.LogRange{}, nil
 	}
-	names := slices.Sorted(maps.Keys(topics))
 	var ranges map[record.TopicPartition]runtime.LogRange
 	err := t.retry(ctx, func(ctx context.Context) error {
-		list, err := t.listings.get(ctx, t.life, names)
+		list, err := t.listings.get(ctx, t.life, parts)
 		if err != nil {
 			return err
 		}
@@ -263,61 +257,6 @@ func (t *Transport) Offsets(ctx context.Context, parts []record.TopicPartition) 
 		return nil, fmt.Errorf("kafka: list offsets: %w", err)
 	}
 	return ranges, nil
-}
-
-// listOffsets asks for the starts and ends of all partitions of some topics.
-func (t *Transport) listOffsets(ctx context.Context, names []string) (offsetList, error) {
-	ids, err := t.topicIDs(ctx, names)
-	if err != nil {
-		return offsetList{}, err
-	}
-	// The start first: it only grows, so start <= end holds.
-	starts, err := t.adm.ListStartOffsets(ctx, names...)
-	if err != nil {
-		return offsetList{}, err
-	}
-	ends, err := t.adm.ListEndOffsets(ctx, names...)
-	if err != nil {
-		return offsetList{}, err
-	}
-	// Offsets are asked for by name: a topic that is the same before and
-	// after was the same in between.
-	after, err := t.topicIDs(ctx, names)
-	if err != nil {
-		return offsetList{}, err
-	}
-	list := offsetList{ids: ids, unsettled: make(map[string]bool), starts: starts, ends: ends}
-	for _, name := range names {
-		_, known := after[name]
-		list.unsettled[name] = ids[name] != after[name] || known && (!listed(starts, name) || !listed(ends, name))
-	}
-	return list, nil
-}
-
-// listed reports whether a topic was known to the broker that kadm asked for its
-// partitions: another one may know it.
-func listed(offsets kadm.ListedOffsets, topic string) bool {
-	_, unknown := offsets.Lookup(topic, -1)
-	return len(offsets[topic]) > 0 && !unknown
-}
-
-var errRecreatedMeanwhile = errors.New("a topic was created, or created anew, while its offsets were read")
-
-// topicIDs returns the identities of topics; those that do not exist are
-// absent.
-func (t *Transport) topicIDs(ctx context.Context, names []string) (map[string]store.LogID, error) {
-	topics, err := t.look(ctx, names)
-	if err != nil {
-		return nil, err
-	}
-	ids := make(map[string]store.LogID, len(topics))
-	for name, topic := range topics {
-		if err := kerr.ErrorForCode(topic.ErrorCode); err != nil {
-			return nil, fmt.Errorf("topic %s: %w", name, err)
-		}
-		ids[name] = topic.TopicID
-	}
-	return ids, nil
 }
 
 // DeleteRecords implements runtime.Transport. What the topic's policy does
