@@ -57,7 +57,7 @@ func drawKnobs(rng *rand.Rand) knobs {
 	return knobs{
 		lanes:     1 + rng.IntN(2),
 		commit:    []time.Duration{100 * time.Millisecond, 300 * time.Millisecond, time.Second}[rng.IntN(3)],
-		fetchWait: []time.Duration{time.Second, 2500 * time.Millisecond, 4 * time.Second}[rng.IntN(3)],
+		fetchWait: []time.Duration{2 * time.Second, 3 * time.Second, 4 * time.Second}[rng.IntN(3)],
 		static:    rng.IntN(4) == 0,
 		standbys:  []int{0, 0, 1, 1, 2}[rng.IntN(5)],
 

@@ -12,6 +12,7 @@ import (
 type Conn struct {
 	n             *Network
 	id            int
+	on            *hostState
 	host, peer    string
 	dialed        bool
 	in, out       *stream
@@ -30,7 +31,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for {
-		n.breathe(c.host)
+		c.on.breathe()
 		if k, err, ok := c.in.take(p); ok {
 			return k, c.wrap("read", err)
 		}
@@ -43,13 +44,13 @@ func (c *Conn) Write(p []byte) (int, error) {
 	n := c.n
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.breathe(c.host)
+	c.on.breathe()
 	for c.out.writeErr == nil && c.out.bytes > 0 && c.out.bytes+len(p) > window {
 		if !c.out.writeBy.IsZero() && !time.Now().Before(c.out.writeBy) {
 			return 0, c.wrap("write", os.ErrDeadlineExceeded)
 		}
 		n.wait(c.out.room, c.out.writeBy)
-		n.breathe(c.host)
+		c.on.breathe()
 	}
 	if c.out.writeErr != nil {
 		return 0, c.wrap("write", c.out.writeErr)

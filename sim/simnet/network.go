@@ -111,8 +111,7 @@ func (n *Network) host(name string) *hostState {
 
 // breathe waits while the host is paused, and for ever once it is dead. The
 // network is locked.
-func (n *Network) breathe(host string) {
-	h := n.host(host)
+func (h *hostState) breathe() {
 	for h.paused || h.dead {
 		h.wake.Wait()
 	}
@@ -123,7 +122,7 @@ func (n *Network) breathe(host string) {
 func (n *Network) Gate(host string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.breathe(host)
+	n.host(host).breathe()
 }
 
 // Quiet reports whether nothing is on its way to a host: what was sent to it
@@ -163,7 +162,8 @@ func (n *Network) Dialer(host string) func(ctx context.Context, network, address
 func (n *Network) dial(ctx context.Context, from, to string) (net.Conn, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.breathe(from)
+	host := n.host(from)
+	host.breathe()
 	key := link{from, to}
 	nth := n.nth[key]
 	n.nth[key]++
@@ -175,14 +175,14 @@ func (n *Network) dial(ctx context.Context, from, to string) (net.Conn, error) {
 	})
 	defer stop()
 	// A handshake needs both directions.
-	ready := time.Now().Add(n.delay(rng, key) + n.delay(rng, link{to, from}))
+	ready := time.Now().Add(n.delay(rng, n.link(from, to)) + n.delay(rng, n.link(to, from)))
 	for ctx.Err() == nil && (time.Now().Before(ready) || n.link(from, to).held || n.link(to, from).held) {
 		until := ready
 		if !time.Now().Before(ready) {
 			until = time.Time{}
 		}
 		n.wait(n.dials, until)
-		n.breathe(from)
+		host.breathe()
 	}
 	if err := ctx.Err(); err != nil {
 		n.cfg.Trace("dial %s %s #%d: %v", from, to, nth, err)
@@ -214,8 +214,8 @@ func (n *Network) connect(l *listener, from, to string, nth int, rng *rand.Rand)
 	addr := &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: n.ports}
 	far := &net.TCPAddr{IP: net.IPv4(10, 0, 0, 2), Port: 9092}
 	up, down := newStream(n, from, to, rng), newStream(n, to, from, n.random(to, from, nth))
-	client := &Conn{n: n, id: id, host: from, peer: to, dialed: true, in: down, out: up, local: addr, remote: far}
-	server := &Conn{n: n, id: id, host: to, peer: from, in: up, out: down, local: far, remote: addr}
+	client := &Conn{n: n, id: id, on: n.host(from), host: from, peer: to, dialed: true, in: down, out: up, local: addr, remote: far}
+	server := &Conn{n: n, id: id, on: n.host(to), host: to, peer: from, in: up, out: down, local: far, remote: addr}
 	n.conns = append(n.conns, client, server)
 	l.queue = append(l.queue, server)
 	l.wake.Signal()
@@ -224,8 +224,8 @@ func (n *Network) connect(l *listener, from, to string, nth int, rng *rand.Rand)
 }
 
 // delay draws how long something takes on a link.
-func (n *Network) delay(rng *rand.Rand, l link) time.Duration {
-	d := n.cfg.MinDelay + n.link(l.from, l.to).slow
+func (n *Network) delay(rng *rand.Rand, l *linkState) time.Duration {
+	d := n.cfg.MinDelay + l.slow
 	if spread := n.cfg.MaxDelay - n.cfg.MinDelay; spread > 0 {
 		d += time.Duration(rng.Int64N(int64(spread)))
 	}

@@ -24,7 +24,7 @@ const window = 1 << 20
 // network's lock.
 type stream struct {
 	n        *Network
-	link     link
+	link     *linkState
 	rng      *rand.Rand
 	room     *sync.Cond // writers wait here for the window
 	segments []segment
@@ -51,7 +51,7 @@ type segment struct {
 }
 
 func newStream(n *Network, from, to string, rng *rand.Rand) *stream {
-	s := &stream{n: n, link: link{from, to}, rng: rng, room: sync.NewCond(&n.mu), timer: time.NewTimer(time.Hour), wake: make(chan struct{}, 1)}
+	s := &stream{n: n, link: n.link(from, to), rng: rng, room: sync.NewCond(&n.mu), timer: time.NewTimer(time.Hour), wake: make(chan struct{}, 1)}
 	s.timer.Stop()
 	return s
 }
@@ -105,7 +105,7 @@ func (s *stream) stir() {
 
 // due reports whether the first segment has arrived.
 func (s *stream) due() bool {
-	return len(s.segments) > 0 && !s.n.link(s.link.from, s.link.to).held && !time.Now().Before(s.segments[0].at)
+	return len(s.segments) > 0 && !s.link.held && !time.Now().Before(s.segments[0].at)
 }
 
 // take reads what has arrived. ok is false when the reader must wait.
@@ -129,7 +129,7 @@ func (s *stream) take(p []byte) (k int, err error, ok bool) {
 			return 0, s.readErr, true
 		}
 		return k, nil, k > 0 || len(p) == 0
-	case s.over && len(s.segments) == 0 && !s.n.link(s.link.from, s.link.to).held:
+	case s.over && len(s.segments) == 0 && !s.link.held:
 		if s.broken != nil {
 			return 0, s.broken, true
 		}
@@ -143,7 +143,7 @@ func (s *stream) take(p []byte) (k int, err error, ok bool) {
 // next is when the reader should look again by itself.
 func (s *stream) next() time.Time {
 	t := s.readBy
-	if len(s.segments) > 0 && !s.n.link(s.link.from, s.link.to).held {
+	if len(s.segments) > 0 && !s.link.held {
 		t = earliest(t, s.segments[0].at)
 	}
 	return t

@@ -137,7 +137,7 @@ var edits = []edit{
 // There is one thread, nothing interrupts it, and a call costs more than what
 // an atomic operation does: those are inlined. Locks of the runtime, which
 // nobody else can hold, are counted only, and need no order. There is no thread
-// to wake and nobody to steal from.
+// to wake and nobody to steal from. WebAssembly loads from any address.
 //
 // A scheduler that looks once for the time of the next timer must not forget
 // those that were moved to an earlier one.
@@ -153,6 +153,8 @@ var quicker = []edit{
 	{"runtime/proc.go", "\tnow, pollUntil, _ := pp.timers.check(0, nil)\n",
 		"\tnow, pollUntil, _ := pp.timers.check(0, nil)\n" +
 			"\tif pollUntil != 0 {\n\t\tpollUntil = pp.timers.wakeTime()\n\t}\n", 1},
+	{"runtime/alg.go", "func readUnaligned32(p unsafe.Pointer) uint32 {\n", "func readUnaligned32(p unsafe.Pointer) uint32 { return *(*uint32)(p) }\n\nfunc simReadUnaligned32(p unsafe.Pointer) uint32 {\n", 1},
+	{"runtime/alg.go", "func readUnaligned64(p unsafe.Pointer) uint64 {\n", "func readUnaligned64(p unsafe.Pointer) uint64 { return *(*uint64)(p) }\n\nfunc simReadUnaligned64(p unsafe.Pointer) uint64 {\n", 1},
 	{"sync/atomic/doc.go", "func LoadPointer(addr *unsafe.Pointer) (val unsafe.Pointer)\n", "func LoadPointer(addr *unsafe.Pointer) (val unsafe.Pointer) { return *addr }\n", 1},
 	{"sync/atomic/doc_64.go", "package atomic\n", "package atomic\n\nimport _ \"unsafe\"\n", 1}, // for go:linkname
 }
