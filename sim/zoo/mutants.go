@@ -34,10 +34,10 @@ func commitMutants() []Mutant {
 		{"revoke-does-not-wait", "a revoked task is let go without waiting for its commit, and goes on (goka #207)", []string{"S1", "S6", "S9", "S19", "L1", "L2"}, []Edit{
 			{"core/worker/life.go", "\t\tm.unfetch(o)\n\t\to.state = Draining\n", "\t\tif zooOn(\"revoke-does-not-wait\") {\n\t\t\tm.emit(Released{id})\n\t\t\tcontinue\n\t\t}\n\t\tm.unfetch(o)\n\t\to.state = Draining\n"},
 		}},
-		{"zombie-not-checked", "the group's generation is not checked when a transaction takes offsets (KAFKA-14402)", []string{"S1", "S3", "S9", "S16"}, []Edit{
+		{"zombie-not-checked", "the group's generation is not checked when a transaction takes offsets (KAFKA-14402)", []string{"S1", "S3", "S6", "S9", "S16"}, []Edit{
 			{"transports/kafka/txn.go", "req.MemberID, req.Generation, req.InstanceID = id, generation, g.instance()", "req.MemberID, req.Generation, req.InstanceID = id, generation, g.instance()\n\t\tif zooOn(\"zombie-not-checked\") {\n\t\t\treq.MemberID, req.Generation, req.InstanceID = \"\", -1, nil\n\t\t}"},
 		}},
-		{"stale-fetch", "records that were fetched before a rewind or a rebalance are used after it (franz-go #1222)", []string{"S1", "S9", "S10", "S19"}, []Edit{
+		{"stale-fetch", "records that were fetched before a rewind or a rebalance are used after it (franz-go #1222)", []string{"S1", "S6", "S9", "S10", "S19"}, []Edit{
 			{"core/worker/machine.go", "o.session == session", "(o.session == session || zooOn(\"stale-fetch\"))"},
 			{"transports/kafka/fetch.go", "\tif f.cursors[cur.tp] != cur || cur.next != from || cur.failed {\n\t\treturn // set anew", "\tif now := f.cursors[cur.tp]; now != nil && zooOn(\"stale-fetch\") {\n\t\tcur, from = now, now.next\n\t}\n\tif f.cursors[cur.tp] != cur || cur.next != from || cur.failed {\n\t\treturn // set anew"},
 		}},
