@@ -40,9 +40,23 @@ type offsetTxn struct {
 	ends int
 }
 
-// once makes a client that sends a request once, in the versions of offsetTxn.
-func once() []kgo.Opt {
-	return []kgo.Opt{kgo.RequestRetries(0), kgo.MaxVersions(explicitEnd())}
+// onceClient returns the client that sends a request once, in the versions of
+// offsetTxn. All producers share it: it knows nothing of any of them.
+func (t *Transport) onceClient() (*kgo.Client, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		return nil, errClosed
+	}
+	if t.once == nil {
+		cl, err := t.client(kgo.RequestRetries(0), kgo.MaxVersions(explicitEnd()))
+		if err != nil {
+			return nil, err
+		}
+		t.once = cl
+		t.open = append(t.open, cl)
+	}
+	return t.once, nil
 }
 
 // explicitEnd are those of explicit, and EndTxn before KIP-890 part 2.
@@ -94,26 +108,8 @@ func (p *producer) beginOffsets(ctx context.Context, g *group, c runtime.Commit)
 		p.stale = true
 		return nil, nil, fmt.Errorf("kafka: producer %q: %w", p.id, err)
 	}
-	x.cl, err = p.onceClient()
+	x.cl, err = p.t.onceClient()
 	return cl, x, err
-}
-
-// onceClient returns the client for offsetTxns, which lives as long as the
-// producer's other one.
-func (p *producer) onceClient() (*kgo.Client, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed || p.cl == nil {
-		return nil, errClosed
-	}
-	if p.offsets == nil {
-		cl, err := p.t.client(once()...)
-		if err != nil {
-			return nil, err
-		}
-		p.offsets = cl
-	}
-	return p.offsets, nil
 }
 
 // fill puts the offsets into the transaction, under the claim.

@@ -24,10 +24,9 @@ type producer struct {
 
 	// Commit and Recover belong to one goroutine; mu guards what Close,
 	// which may come from another, looks at.
-	mu      sync.Mutex
-	cl      *kgo.Client
-	offsets *kgo.Client // of offsetTxns, or nil
-	closed  bool
+	mu     sync.Mutex
+	cl     *kgo.Client
+	closed bool
 
 	// implicit says that the cluster adds partitions and groups to a
 	// transaction by itself (KIP-890 part 2).
@@ -199,14 +198,11 @@ func (p *producer) Close() {
 
 func (p *producer) closeClient() {
 	p.mu.Lock()
-	cl, offsets := p.cl, p.offsets
-	p.cl, p.offsets = nil, nil
+	cl := p.cl
+	p.cl = nil
 	p.mu.Unlock()
 	if cl != nil {
 		cl.Close()
-	}
-	if offsets != nil {
-		offsets.Close()
 	}
 }
 

@@ -40,6 +40,7 @@ type Transport struct {
 	mu     sync.Mutex
 	closed bool
 	open   []interface{ Close() } // oldest first
+	once   *kgo.Client            // see onceClient; nil until it is needed
 }
 
 var _ runtime.Transport = (*Transport)(nil)
