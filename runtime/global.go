@@ -348,7 +348,7 @@ func (g *globals) followOn(ctx context.Context, gt *globalTable, f Fetcher) {
 	}
 }
 
-func keys(m map[record.TopicPartition]int64) []record.TopicPartition {
+func keys[V any](m map[record.TopicPartition]V) []record.TopicPartition {
 	ks := make([]record.TopicPartition, 0, len(m))
 	for k := range m {
 		ks = append(ks, k)

@@ -28,7 +28,7 @@ type slowLog struct {
 
 	tp    record.TopicPartition
 	takes []time.Duration
-	at    int64
+	at    int64 // of 6
 	sets  []int64
 }
 
@@ -36,7 +36,10 @@ func (l *slowLog) Offsets(context.Context, []record.TopicPartition) (map[record.
 	return map[record.TopicPartition]LogRange{l.tp: {Start: 0, End: 6}}, nil
 }
 
-func (l *slowLog) Fetcher(FetchConfig) (Fetcher, error) { return slowReader{l}, nil }
+func (l *slowLog) Fetcher(FetchConfig) (Fetcher, error) {
+	l.at = 6
+	return slowReader{l}, nil
+}
 
 type slowReader struct{ *slowLog }
 
@@ -49,7 +52,11 @@ func (r slowReader) Pause([]record.TopicPartition)  {}
 func (r slowReader) Resume([]record.TopicPartition) {}
 func (r slowReader) Close()                         {}
 
-func (r slowReader) Poll(context.Context, int) []Batch {
+func (r slowReader) Poll(ctx context.Context, _ int) []Batch {
+	if r.at == 6 {
+		<-ctx.Done()
+		return nil
+	}
 	time.Sleep(r.takes[0]) //nolint:forbidigo // of virtual time
 	r.takes = r.takes[1:]
 	var bs []Batch // one for each record, as a fetcher has that received several answers
@@ -108,6 +115,10 @@ func restoreSlowly(t *testing.T, takes []time.Duration) (rows map[string]string,
 	}
 	l := &slowLog{tp: record.TopicPartition{Topic: "app-counts-changelog"}, takes: takes}
 	s := &session{cfg: &Config{Store: st, Transport: l}, log: slog.New(slog.DiscardHandler), restores: make(chan struct{}, 1)}
+	ctx, cancel := context.WithCancel(t.Context())
+	s.ctx = ctx
+	defer s.services.Wait()
+	defer cancel()
 	plan := changelog.NewPlan(changelog.Log{Space: sp, TP: l.tp, End: 6, Position: p.Position, Now: nowMillis(), TombstoneRetention: keptFor.Milliseconds()})
 	if ev := s.restore(t.Context(), worker.Restore{Task: task.ID{Sub: "words"}, Generation: 1, Plans: []changelog.Plan{plan}}); ev.Err != nil {
 		t.Fatal(ev.Err)

@@ -29,8 +29,8 @@ type RestoreProgress struct {
 // restoreBatchBytes is how much a restore applies at once.
 const restoreBatchBytes = 4 << 20
 
-// restore brings the spaces of a task up to date, each on its own, with a
-// fetcher of their own so that running tasks are not held up.
+// restore brings the spaces of a task up to date, each on its own. Running tasks
+// are not held up: restores have fetchers of their own.
 func (s *session) restore(ctx context.Context, e worker.Restore) worker.Restored {
 	ev := worker.Restored{Task: e.Task, Generation: e.Generation}
 	select {
@@ -142,18 +142,18 @@ func (rs *restorer) run(ctx context.Context) error {
 	}
 	rs.s.restoring(1)
 	defer rs.s.restoring(-1)
-	f, err := rs.s.cfg.Transport.Fetcher(FetchConfig{FromLog: true, MaxBytes: rs.s.budget.fetch})
+	f, err := rs.s.share()
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer f.close()
 	at := make(map[record.TopicPartition]int64)
 	for tp, r := range rs.spaces {
 		at[tp] = r.Next()
 	}
-	f.Set(at)
+	f.set(ctx, at)
 	for len(rs.spaces) > 0 {
-		batches := f.Poll(ctx, 0)
+		batches := f.poll(ctx)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -174,7 +174,7 @@ func (rs *restorer) run(ctx context.Context) error {
 }
 
 // add takes one batch of changelog records.
-func (rs *restorer) add(ctx context.Context, f Fetcher, b *Batch) error {
+func (rs *restorer) add(ctx context.Context, f *share, b *Batch) error {
 	r := rs.spaces[b.TP]
 	if r == nil {
 		return nil
@@ -206,7 +206,7 @@ func (rs *restorer) add(ctx context.Context, f Fetcher, b *Batch) error {
 
 // again plans a space once more: its log moved under the restore (retention), or
 // the restore did not read it for so long that deletions may be gone from it.
-func (rs *restorer) again(ctx context.Context, f Fetcher, r *restoring) error {
+func (rs *restorer) again(ctx context.Context, f *share, r *restoring) error {
 	if err := rs.write(); err != nil {
 		return err
 	}
@@ -232,7 +232,7 @@ func (rs *restorer) again(ctx context.Context, f Fetcher, r *restoring) error {
 		return err
 	}
 	if r := rs.spaces[tp]; r != nil {
-		f.Set(map[record.TopicPartition]int64{tp: r.Next()})
+		f.set(ctx, map[record.TopicPartition]int64{tp: r.Next()})
 	}
 	return nil
 }
@@ -250,7 +250,7 @@ func (rs *restorer) write() error {
 }
 
 // apply writes what was read and lets spaces go that are complete.
-func (rs *restorer) apply(f Fetcher) error {
+func (rs *restorer) apply(f *share) error {
 	if err := rs.write(); err != nil {
 		return err
 	}
@@ -263,7 +263,7 @@ func (rs *restorer) apply(f Fetcher) error {
 		rs.report(r)
 		if r.Done() {
 			delete(rs.spaces, tp)
-			f.Remove([]record.TopicPartition{tp})
+			f.remove(tp)
 		}
 	}
 	return nil

@@ -36,6 +36,7 @@ type session struct {
 	group      Group
 	joined     chan struct{} // closed once group is set
 	restores   chan struct{} // bounds restores under way
+	shares     shares
 	services   sync.WaitGroup
 	ended      chan error // why the session must end
 

@@ -186,6 +186,10 @@ type FetchConfig struct {
 	MaxBytes int
 	// FromLog is for restore: large fetches, no wait for small ones.
 	FromLog bool
+	// Wait is how long brokers hold back what they have nothing for yet; what
+	// is set meanwhile may wait as long. Zero, or more than the transport's
+	// own, takes that.
+	Wait time.Duration
 	// Idle is how often a partition that is read to its end says so: with a
 	// Batch that has no records, the Next of the one before, and a new Whole.
 	// Zero means never.

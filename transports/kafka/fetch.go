@@ -151,7 +151,7 @@ func rotate(cursors []*cursor, turn int) []*cursor {
 func (f *fetcher) request(ask *asked) *kmsg.FetchRequest {
 	ask.at = time.Now()
 	req := kmsg.NewPtrFetchRequest()
-	req.MaxWaitMillis = int32(f.t.cfg.FetchWait.Milliseconds())
+	req.MaxWaitMillis = int32(f.wait.Milliseconds())
 	req.MinBytes = 1
 	var partBytes int32
 	req.MaxBytes, partBytes = f.limits(len(ask.cursors))
@@ -200,6 +200,7 @@ func (l *leader) failed(ask asked, err error) {
 	if l.f.ctx.Err() != nil {
 		return
 	}
+	l.f.lost.Store(true)
 	l.f.mu.Lock()
 	defer l.f.mu.Unlock()
 	l.fails++

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -35,7 +36,7 @@ type fetcher struct {
 	maxBytes     int // of all buffers
 	requestBytes int
 	partBytes    int
-	idle         time.Duration
+	idle, wait   time.Duration
 
 	ctx    context.Context //nolint:containedctx // the life of the goroutines
 	cancel context.CancelFunc
@@ -43,6 +44,10 @@ type fetcher struct {
 
 	ready  chan struct{} // something to poll
 	lookup chan struct{} // some cursor has no leader
+	// lost says that cl may not know where the brokers are, which it learns
+	// from what it is told about leaders. Else the transport's client, which
+	// has connections for that, asks for them.
+	lost atomic.Bool
 
 	mu       sync.Mutex
 	cursors  map[record.TopicPartition]*cursor
@@ -104,7 +109,7 @@ func (t *Transport) Fetcher(cfg runtime.FetchConfig) (runtime.Fetcher, error) {
 		return nil, err
 	}
 	f := &fetcher{
-		t: t, cl: cl, log: t.cfg.Logger, idle: cfg.Idle,
+		t: t, cl: cl, log: t.cfg.Logger, idle: cfg.Idle, wait: t.cfg.FetchWait,
 		maxBytes: cfg.MaxBytes, requestBytes: max(cfg.MaxBytes/16, 1<<10), partBytes: 1 << 20,
 		ready: make(chan struct{}, 1), lookup: make(chan struct{}, 1),
 		cursors: map[record.TopicPartition]*cursor{},
@@ -114,6 +119,10 @@ func (t *Transport) Fetcher(cfg runtime.FetchConfig) (runtime.Fetcher, error) {
 		f.requestBytes, f.partBytes = max(cfg.MaxBytes/8, 1<<10), 8<<20
 	}
 	f.partBytes = min(f.partBytes, f.requestBytes)
+	f.lost.Store(true)
+	if cfg.Wait > 0 {
+		f.wait = min(cfg.Wait, f.wait)
+	}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	if err := t.track(f); err != nil {
 		f.Close()

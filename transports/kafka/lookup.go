@@ -63,8 +63,13 @@ func (f *fetcher) lookupTopics(topics []string) {
 		rt.Topic = kmsg.StringPtr(topic)
 		req.Topics = append(req.Topics, rt)
 	}
-	resp, err := req.RequestWith(f.ctx, f.cl)
+	cl := f.t.admin
+	if f.lost.Swap(false) {
+		cl = f.cl
+	}
+	resp, err := req.RequestWith(f.ctx, cl)
 	if err != nil {
+		f.lost.Store(true)
 		if f.ctx.Err() == nil {
 			f.log.Warn("kafka: cannot find partition leaders; retrying", "error", err)
 		}
