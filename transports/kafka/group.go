@@ -35,6 +35,8 @@ type group struct {
 	log      *slog.Logger
 	cl       *kgo.Client
 
+	// committed are the offsets of the group.
+	committed gatherer[fetchedOffsets]
 	// session counts assignments and losses.
 	session atomic.Int64
 	// brief is what came with the newest assignment, until the listener is told.
@@ -68,6 +70,7 @@ func (t *Transport) Join(ctx context.Context, cfg runtime.GroupConfig, l runtime
 		t: t, cfg: cfg, listener: l, cancel: cancel, done: make(chan struct{}),
 		log: t.cfg.Logger.With("group", cfg.Group),
 	}
+	g.committed.ask = g.fetchOffsets
 	if g.cl, err = t.client(append(g.options(), kgo.WithContext(ctx))...); err != nil {
 		cancel()
 		return nil, err

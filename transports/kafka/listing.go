@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -15,26 +14,6 @@ import (
 	"github.com/weirstream/weir/core/store"
 	"github.com/weirstream/weir/runtime"
 )
-
-// Listings ask for the offsets of partitions. A worker opens all its tasks at
-// once: questions that come while one is under way are gathered, and asked
-// together when it is answered, so that every answer is younger than its
-// question.
-type listings struct {
-	ask func(context.Context, []record.TopicPartition) (offsetList, error)
-
-	mu   sync.Mutex
-	busy bool
-	next *listing // being gathered; nil when nobody asks
-}
-
-// A listing is one question for many.
-type listing struct {
-	parts map[record.TopicPartition]struct{}
-	done  chan struct{}
-	list  offsetList // when done
-	err   error
-}
 
 // An offsetList has the starts and ends of some partitions.
 type offsetList struct {
@@ -47,46 +26,6 @@ type offsetList struct {
 // listed are offsets as the brokers answered. Partitions that do not exist are
 // absent.
 type listed map[record.TopicPartition]kmsg.ListOffsetsResponseTopicPartition
-
-// get waits for an answer about some partitions that is younger than the call.
-// The question itself goes on until life ends, as others may wait for it.
-func (l *listings) get(ctx, life context.Context, parts []record.TopicPartition) (offsetList, error) {
-	l.mu.Lock()
-	if l.next == nil {
-		l.next = &listing{parts: make(map[record.TopicPartition]struct{}), done: make(chan struct{})}
-	}
-	mine := l.next
-	for _, tp := range parts {
-		mine.parts[tp] = struct{}{}
-	}
-	if !l.busy {
-		l.busy = true
-		go l.answer(life)
-	}
-	l.mu.Unlock()
-	select {
-	case <-mine.done:
-		return mine.list, mine.err
-	case <-ctx.Done():
-		return offsetList{}, context.Cause(ctx)
-	}
-}
-
-// answer asks until nobody waits.
-func (l *listings) answer(life context.Context) {
-	for {
-		l.mu.Lock()
-		q := l.next
-		l.next = nil
-		l.busy = q != nil
-		l.mu.Unlock()
-		if q == nil {
-			return
-		}
-		q.list, q.err = l.ask(life, slices.SortedFunc(maps.Keys(q.parts), record.TopicPartition.Compare))
-		close(q.done)
-	}
-}
 
 // of picks some partitions.
 func (o offsetList) of(parts []record.TopicPartition) (map[record.TopicPartition]runtime.LogRange, error) {

@@ -20,8 +20,12 @@ func (g *group) Committed(ctx context.Context, parts []record.TopicPartition) (m
 		return map[record.TopicPartition]runtime.Offset{}, nil
 	}
 	var offsets map[record.TopicPartition]runtime.Offset
-	err := g.t.retry(ctx, func(ctx context.Context) (err error) {
-		offsets, err = g.fetchOffsets(ctx, parts)
+	err := g.t.retry(ctx, func(ctx context.Context) error {
+		all, err := g.committed.get(ctx, g.t.life, parts)
+		if err != nil {
+			return err
+		}
+		offsets, err = all.of(parts)
 		return err
 	})
 	if err != nil {
@@ -30,8 +34,35 @@ func (g *group) Committed(ctx context.Context, parts []record.TopicPartition) (m
 	return offsets, nil
 }
 
+// fetchedOffsets are offsets of a group as the broker answered.
+type fetchedOffsets map[record.TopicPartition]kmsg.OffsetFetchResponseGroupTopicPartition
+
+// of picks some partitions. Those that others asked for may be in trouble, such
+// as a transaction that is pending.
+func (f fetchedOffsets) of(parts []record.TopicPartition) (map[record.TopicPartition]runtime.Offset, error) {
+	offsets := make(map[record.TopicPartition]runtime.Offset, len(parts))
+	for _, tp := range parts {
+		p, ok := f[tp]
+		if !ok {
+			return nil, fmt.Errorf("the broker has not answered for %v", tp)
+		}
+		if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+			return nil, fmt.Errorf("%v: %w", tp, err)
+		}
+		if p.Offset < 0 {
+			continue
+		}
+		o := runtime.Offset{At: p.Offset}
+		if p.Metadata != nil {
+			o.Metadata = *p.Metadata
+		}
+		offsets[tp] = o
+	}
+	return offsets, nil
+}
+
 // fetchOffsets asks once, for offsets that no open transaction may change.
-func (g *group) fetchOffsets(ctx context.Context, parts []record.TopicPartition) (map[record.TopicPartition]runtime.Offset, error) {
+func (g *group) fetchOffsets(ctx context.Context, parts []record.TopicPartition) (fetchedOffsets, error) {
 	req := kmsg.NewPtrOffsetFetchRequest()
 	req.RequireStable = true
 	rg := kmsg.NewOffsetFetchRequestGroup()
@@ -53,20 +84,10 @@ func (g *group) fetchOffsets(ctx context.Context, parts []record.TopicPartition)
 	if err := kerr.ErrorForCode(resp.Groups[0].ErrorCode); err != nil {
 		return nil, err
 	}
-	offsets := make(map[record.TopicPartition]runtime.Offset, len(parts))
+	offsets := make(fetchedOffsets, len(parts))
 	for _, t := range resp.Groups[0].Topics {
 		for _, p := range t.Partitions {
-			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
-				return nil, fmt.Errorf("%s/%d: %w", t.Topic, p.Partition, err)
-			}
-			if p.Offset < 0 {
-				continue
-			}
-			o := runtime.Offset{At: p.Offset}
-			if p.Metadata != nil {
-				o.Metadata = *p.Metadata
-			}
-			offsets[record.TopicPartition{Topic: t.Topic, Partition: p.Partition}] = o
+			offsets[record.TopicPartition{Topic: t.Topic, Partition: p.Partition}] = p
 		}
 	}
 	return offsets, nil

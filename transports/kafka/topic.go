@@ -246,7 +246,7 @@ func (t *Transport) Offsets(ctx context.Context, parts []record.TopicPartition) 
 	}
 	var ranges map[record.TopicPartition]runtime.LogRange
 	err := t.retry(ctx, func(ctx context.Context) error {
-		list, err := t.listings.get(ctx, t.life, parts)
+		list, err := t.offsets.get(ctx, t.life, parts)
 		if err != nil {
 			return err
 		}

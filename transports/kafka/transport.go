@@ -31,7 +31,8 @@ type Transport struct {
 	admin *kgo.Client
 	adm   *kadm.Client
 
-	listings listings
+	// offsets are the ends of partitions.
+	offsets gatherer[offsetList]
 
 	// life ends with Close.
 	life context.Context //nolint:containedctx // bounds all requests
@@ -61,7 +62,7 @@ func New(cfg Config) (*Transport, error) {
 		outages: newOutages(cfg.Logger), maxUnknown: defaultMaxUnknown,
 		dial: kgo.Dialer(dial),
 	}
-	t.listings.ask = t.listOffsets
+	t.offsets.ask = t.listOffsets
 	t.life, t.end = context.WithCancel(context.Background())
 	if t.admin, err = t.client(patient()...); err != nil {
 		return nil, err
