@@ -56,7 +56,7 @@ seeds = $(BIN)/weir sim run $(1) --run '^$(2)$$' --quiet --check 10 $(call flag,
 # need stops with a message when there are no packages to test.
 need = $(if $(strip $(1)),,$(error no packages for this target))
 
-.PHONY: help demo test sim zoo conformance integration chaos bench bench-stores lint generate fmt ci
+.PHONY: help demo test sim nightly zoo conformance integration chaos bench bench-stores lint generate fmt ci
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,12 @@ sim: ## simulate: property tests (CHECKS), runs that once failed, fresh seeds of
 	$(call seeds,./sim/cluster/hunt,TestRegression,--seed 1 --seeds $(words $(REGRESSIONS) $(REGRESSIONS) $(REGRESSIONS)))
 	$(call seeds,./examples/flights/app,TestCluster,$(call flag,seed,$(SEED)) --seeds 20)
 	$(call seeds,./sim/cluster/hunt,TestSeed,$(call flag,seed,$(SEED)) $(if $(filter command environment,$(firstword $(origin FOR))),--for $(FOR) --seeds $(or $(SEEDS),1000000),--seeds $(or $(SEEDS),200)))
+
+# Each night has seeds of its own, which its date gives.
+nightly: ## simulate 1,000 fresh runs of a virtual minute, for two hours at most, and hunt the known bugs once (SEEDS, FOR, SEED, JOBS)
+	@$(GO) build -o $(BIN)/weir ./tools/weir
+	$(call seeds,./sim/cluster/hunt,TestSeed,--seed $(or $(SEED),$(shell date -u +%Y%m%d)0000) --seeds $(or $(SEEDS),1000) --for $(if $(filter command environment,$(firstword $(origin FOR))),$(FOR),2h))
+	@nice $(BIN)/weir sim zoo --hunts 1 --budget $(BUDGET) $(call flag,jobs,$(JOBS)) $(call flag,seed,$(SEED)) $(MUTANTS)
 
 zoo: ## hunt known bugs in the simulator (MUTANTS: all, HUNTS for each, BUDGET of seeds for a hunt, SEED)
 	@$(GO) build -o $(BIN)/weir ./tools/weir

@@ -35,7 +35,7 @@ type Config struct {
 	Standbys int
 	// Guarantee; the zero value is exactly-once.
 	Guarantee runtime.Guarantee
-	// Duration is how long faults go on; default 50 s. Input comes all the
+	// Duration is how long faults go on; default 60 s. Input comes all the
 	// while.
 	Duration time.Duration
 	// Records is how many records the workload sends; default 300.
@@ -114,7 +114,7 @@ func (c Config) withDefaults() Config {
 		c.Partitions = 4
 	}
 	if c.Duration == 0 {
-		c.Duration = 50 * time.Second
+		c.Duration = time.Minute
 	}
 	if c.Patience == 0 {
 		c.Patience = 2 * time.Minute

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/weirstream/weir/sim/cluster"
 	"github.com/weirstream/weir/sim/fault"
@@ -21,8 +22,9 @@ type regression struct {
 	// Trips is the invariant that broke.
 	Trips string `json:"trips"`
 	// Seed decides workload, network and settings; Scenario and Plan what
-	// runs and what goes wrong.
+	// runs and what goes wrong, and Seconds how long things do.
 	Seed     uint64     `json:"seed"`
+	Seconds  int        `json:"seconds"`
 	Scenario scenario   `json:"scenario"`
 	Plan     fault.Plan `json:"plan"`
 }
@@ -60,7 +62,7 @@ func TestRegression(t *testing.T) {
 	i := int(cluster.Seed() % uint64(len(all)))
 	t.Log(names[i])
 	cfg := all[i].Scenario.config(t)
-	cfg.Seed, cfg.Plan = all[i].Seed, all[i].Plan
+	cfg.Seed, cfg.Plan, cfg.Duration = all[i].Seed, all[i].Plan, time.Duration(all[i].Seconds)*time.Second
 	cluster.Run(t, cfg)
 }
 
@@ -71,7 +73,7 @@ func TestRegressionsAreWhole(t *testing.T) {
 		t.Fatal("there are none")
 	}
 	for i, r := range all {
-		if r.Was == "" || r.Fixed == "" || r.Trips == "" || r.Seed == 0 || len(r.Plan) == 0 {
+		if r.Was == "" || r.Fixed == "" || r.Trips == "" || r.Seed == 0 || r.Seconds == 0 || len(r.Plan) == 0 {
 			t.Errorf("%s lacks something: %+v", names[i], r)
 		}
 		for _, f := range r.Plan {
