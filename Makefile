@@ -53,6 +53,9 @@ gotest = $(GO) test -race $(if $(COUNTS),-json) $(1) $(if $(COUNTS),| $(GO) run 
 plaintest = $(GO) test $(if $(COUNTS),-json) $(1) $(if $(COUNTS),| $(GO) run ./tools/testcount -to $(COUNTS))
 # seeds runs a test of the simulated cluster: $(call seeds,package,test,flags).
 seeds = $(BIN)/weir sim run $(1) --run '^$(2)$$' --quiet --check 10 $(call flag,jobs,$(JOBS)) $(3)$(if $(COUNTS), && echo "count 1 0 0" >>$(COUNTS))
+hunted = nice $(BIN)/weir sim zoo $(1) --budget $(BUDGET) $(call flag,jobs,$(JOBS)) $(call flag,seed,$(SEED)) $(MUTANTS)
+# told_for is FOR where somebody has set it.
+told_for = $(if $(filter command environment,$(firstword $(origin FOR))),$(FOR))
 # need stops with a message when there are no packages to test.
 need = $(if $(strip $(1)),,$(error no packages for this target))
 
@@ -78,17 +81,17 @@ sim: ## simulate: property tests (CHECKS), runs that once failed, fresh seeds of
 	@$(GO) build -o $(BIN)/weir ./tools/weir
 	$(call seeds,./sim/cluster/hunt,TestRegression,--seed 1 --seeds $(words $(REGRESSIONS) $(REGRESSIONS) $(REGRESSIONS)))
 	$(call seeds,./examples/flights/app,TestCluster,$(call flag,seed,$(SEED)) --seeds 20)
-	$(call seeds,./sim/cluster/hunt,TestSeed,$(call flag,seed,$(SEED)) $(if $(filter command environment,$(firstword $(origin FOR))),--for $(FOR) --seeds $(or $(SEEDS),1000000),--seeds $(or $(SEEDS),200)))
+	$(call seeds,./sim/cluster/hunt,TestSeed,$(call flag,seed,$(SEED)) $(if $(told_for),--for $(told_for) --seeds $(or $(SEEDS),1000000),--seeds $(or $(SEEDS),200)))
 
 # Each night has seeds of its own, which its date gives.
 nightly: ## simulate 1,000 fresh runs of a virtual minute, for two hours at most, and hunt the known bugs once (SEEDS, FOR, SEED, JOBS)
 	@$(GO) build -o $(BIN)/weir ./tools/weir
-	$(call seeds,./sim/cluster/hunt,TestSeed,--seed $(or $(SEED),$(shell date -u +%Y%m%d)0000) --seeds $(or $(SEEDS),1000) --for $(if $(filter command environment,$(firstword $(origin FOR))),$(FOR),2h))
-	@nice $(BIN)/weir sim zoo --hunts 1 --budget $(BUDGET) $(call flag,jobs,$(JOBS)) $(call flag,seed,$(SEED)) $(MUTANTS)
+	$(call seeds,./sim/cluster/hunt,TestSeed,--seed $(or $(SEED),$(shell date -u +%Y%m%d)0000) --seeds $(or $(SEEDS),1000) --for $(or $(told_for),2h))
+	@$(call hunted,--hunts 1)
 
 zoo: ## hunt known bugs in the simulator (MUTANTS: all, HUNTS for each, BUDGET of seeds for a hunt, SEED)
 	@$(GO) build -o $(BIN)/weir ./tools/weir
-	@nice $(BIN)/weir sim zoo --control --hunts $(HUNTS) --budget $(BUDGET) $(call flag,jobs,$(JOBS)) $(call flag,seed,$(SEED)) $(MUTANTS)
+	@$(call hunted,--control --hunts $(HUNTS))
 
 # All stores, those that are modules of their own too.
 stores = $(call all_of,stores) $(addsuffix /...,$(filter $(CURDIR)/stores/%,$(modules)))
