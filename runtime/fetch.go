@@ -90,14 +90,35 @@ func (l *commands) next(ctx context.Context) (context.Context, context.CancelFun
 // maxPoll bounds the records of one poll, so that a batch is soon handed on.
 const maxPoll = 10000
 
+// poll runs the queued commands, then polls until there is something, another
+// command comes, or ctx ends.
+func (l *commands) poll(ctx context.Context, f Fetcher) []Batch {
+	poll, cancel := l.next(ctx)
+	defer cancel()
+	return f.Poll(poll, maxPoll)
+}
+
+// await has the goroutine do something, and waits until it did, has ended or ctx
+// ends.
+func (l *commands) await(ctx context.Context, ended <-chan struct{}, f func()) {
+	done := make(chan struct{})
+	l.command(func() {
+		defer close(done)
+		f()
+	})
+	select {
+	case <-done:
+	case <-ended:
+	case <-ctx.Done():
+	}
+}
+
 // run polls until ctx ends. The lane's mailbox is bounded, so a lane that is
 // behind stops its fetching here.
 func (l *fetchLoop) run(ctx context.Context) {
 	defer l.f.Close()
 	for ctx.Err() == nil {
-		poll, cancel := l.next(ctx)
-		batches := l.f.Poll(poll, maxPoll)
-		cancel()
+		batches := l.poll(ctx, l.f)
 		for i := range batches {
 			b := &batches[i]
 			session, ok := l.sessions[b.TP]

@@ -195,9 +195,7 @@ func (rs *restorer) add(ctx context.Context, f *share, b *Batch) error {
 		return r.Load(r.load, rd)
 	}
 	r.Add(rs.batch.Part(r.plan.Space, rs.gen), rd)
-	for i := range b.Records {
-		rs.bytes += len(b.Records[i].Key) + len(b.Records[i].Value)
-	}
+	rs.bytes += sizeOf(b)
 	if rs.bytes >= restoreBatchBytes {
 		return rs.write()
 	}

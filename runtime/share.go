@@ -64,9 +64,7 @@ func (s *session) share() (*share, error) {
 func (sf *sharedFetcher) run(ctx context.Context) {
 	defer sf.f.Close()
 	for ctx.Err() == nil {
-		poll, cancel := sf.next(ctx)
-		batches := sf.f.Poll(poll, maxPoll)
-		cancel()
+		batches := sf.poll(ctx, sf.f)
 		for i := range batches {
 			if sh := sf.owner[batches[i].TP]; sh != nil {
 				sh.put(batches[i])
@@ -95,7 +93,7 @@ const shareBytes = 2 * restoreBatchBytes
 func (sh *share) put(b Batch) {
 	sh.mu.Lock()
 	sh.queue = append(sh.queue, b)
-	sh.bytes += sizeOf(b)
+	sh.bytes += sizeOf(&b)
 	pause := !sh.paused && sh.bytes >= shareBytes
 	sh.paused = sh.paused || pause
 	sh.mu.Unlock()
@@ -108,7 +106,7 @@ func (sh *share) put(b Batch) {
 	}
 }
 
-func sizeOf(b Batch) int {
+func sizeOf(b *Batch) int {
 	n := 0
 	for i := range b.Records {
 		n += len(b.Records[i].Key) + len(b.Records[i].Value)
@@ -140,9 +138,7 @@ func (sh *share) poll(ctx context.Context) []Batch {
 // set starts reading partitions at the offsets given, or moves there. After it
 // returns, poll returns nothing that was fetched for them before, unless ctx ended.
 func (sh *share) set(ctx context.Context, at map[record.TopicPartition]int64) {
-	done := make(chan struct{})
-	sh.sf.command(func() {
-		defer close(done)
+	sh.sf.await(ctx, nil, func() {
 		paused := sh.drop(at)
 		for tp := range at {
 			sh.sf.owner[tp], sh.parts[tp] = sh, struct{}{}
@@ -152,10 +148,6 @@ func (sh *share) set(ctx context.Context, at map[record.TopicPartition]int64) {
 			sh.sf.f.Resume(keys(sh.parts))
 		}
 	})
-	select {
-	case <-done:
-	case <-ctx.Done():
-	}
 }
 
 // drop forgets what is queued of some partitions, and that the share was paused.
@@ -165,9 +157,10 @@ func (sh *share) drop(at map[record.TopicPartition]int64) (paused bool) {
 	paused, sh.paused = sh.paused, false
 	var keep []Batch
 	sh.bytes = 0
-	for _, b := range sh.queue {
+	for i := range sh.queue {
+		b := &sh.queue[i]
 		if _, drop := at[b.TP]; !drop {
-			keep = append(keep, b)
+			keep = append(keep, *b)
 			sh.bytes += sizeOf(b)
 		}
 	}

@@ -124,16 +124,7 @@ func (b *standbys) post(ev standby.Event) {
 
 // wait has the goroutine do something and waits until it did.
 func (b *standbys) wait(ctx context.Context, f func()) {
-	done := make(chan struct{})
-	b.command(func() {
-		defer close(done)
-		f()
-	})
-	select {
-	case <-done:
-	case <-b.done:
-	case <-ctx.Done():
-	}
+	b.await(ctx, b.done, f)
 }
 
 // run polls until ctx ends, then gives everything up.
@@ -141,9 +132,7 @@ func (b *standbys) run(ctx context.Context) {
 	defer close(b.done)
 	defer b.f.Close()
 	for ctx.Err() == nil {
-		poll, cancel := b.next(ctx)
-		batches := b.f.Poll(poll, maxPoll)
-		cancel()
+		batches := b.poll(ctx, b.f)
 		for i := range batches {
 			b.fetched(ctx, &batches[i])
 		}

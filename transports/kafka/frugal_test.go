@@ -15,20 +15,6 @@ import (
 	"github.com/weirstream/weir/runtime"
 )
 
-// counted lets through all requests of a kind and counts them.
-func (w *world) counted(key kmsg.Key, see func(kmsg.Request)) *atomic.Int64 {
-	var n atomic.Int64
-	w.cluster.ControlKey(key.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
-		w.cluster.KeepControl()
-		n.Add(1)
-		if see != nil {
-			see(req)
-		}
-		return nil, nil, false
-	})
-	return &n
-}
-
 // Asking for the ends of a few partitions of a large topic asks for those alone:
 // the topic's place before and after, and the leaders for both ends.
 func TestOffsetsAskForLittle(t *testing.T) {
@@ -39,8 +25,8 @@ func TestOffsetsAskForLittle(t *testing.T) {
 		t.Fatal(err)
 	}
 	var most atomic.Int64
-	metadata := w.counted(kmsg.Metadata, nil)
-	lists := w.counted(kmsg.ListOffsets, func(req kmsg.Request) {
+	metadata := w.asked(kmsg.Metadata)
+	lists := w.asked(kmsg.ListOffsets, func(req kmsg.Request) {
 		n := 0
 		for _, topic := range req.(*kmsg.ListOffsetsRequest).Topics { //nolint:forcetypeassert // by its key
 			n += len(topic.Partitions)
@@ -63,7 +49,7 @@ func TestFetchersWait(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, map[string]int32{"a": 1})
 			waits := make(chan int32, 100)
-			w.counted(kmsg.Fetch, func(req kmsg.Request) {
+			w.asked(kmsg.Fetch, func(req kmsg.Request) {
 				select {
 				case waits <- req.(*kmsg.FetchRequest).MaxWaitMillis: //nolint:forcetypeassert // by its key
 				default:

@@ -115,7 +115,7 @@ func TestCommittedOffsetsAreGathered(t *testing.T) {
 	const n = 12
 	l := newLane(t, "lane")
 	hold := make(chan struct{})
-	asked := l.counted(kmsg.OffsetFetch, func(kmsg.Request) { l.cluster.SleepControl(func() { <-hold }) })
+	asked := l.asked(kmsg.OffsetFetch, func(kmsg.Request) { l.cluster.SleepControl(func() { <-hold }) })
 	answers := make(chan error)
 	ask := func(p int32) {
 		_, err := l.g.Committed(l.ctx, []record.TopicPartition{tp("in", p)})

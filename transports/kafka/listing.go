@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -54,11 +53,8 @@ const (
 
 // listOffsets asks for the starts and ends of some partitions.
 func (t *Transport) listOffsets(ctx context.Context, parts []record.TopicPartition) (offsetList, error) {
-	topics := make(map[string]struct{})
-	for _, tp := range parts {
-		topics[tp.Topic] = struct{}{}
-	}
-	names := slices.Sorted(maps.Keys(topics))
+	var names []string
+	eachTopic(parts, func(topic string, _ []int32) { names = append(names, topic) })
 	before, err := t.lookReady(ctx, names)
 	if err != nil {
 		return offsetList{}, err

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/weirstream/weir/core/record"
 )
@@ -57,17 +56,11 @@ func (f *fetcher) leaderless() []string {
 }
 
 func (f *fetcher) lookupTopics(topics []string) {
-	req := kmsg.NewPtrMetadataRequest()
-	for _, topic := range topics {
-		rt := kmsg.NewMetadataRequestTopic()
-		rt.Topic = kmsg.StringPtr(topic)
-		req.Topics = append(req.Topics, rt)
-	}
 	cl := f.t.admin
 	if f.lost.Swap(false) {
 		cl = f.cl
 	}
-	resp, err := req.RequestWith(f.ctx, cl)
+	resp, err := metadataRequest(topics).RequestWith(f.ctx, cl)
 	if err != nil {
 		f.lost.Store(true)
 		if f.ctx.Err() == nil {

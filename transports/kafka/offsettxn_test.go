@@ -13,12 +13,15 @@ import (
 	"github.com/weirstream/weir/runtime"
 )
 
-// asked counts the requests of a kind.
-func (w *world) asked(key kmsg.Key) *atomic.Int64 {
+// asked counts the requests of a kind, and shows them.
+func (w *world) asked(key kmsg.Key, show ...func(kmsg.Request)) *atomic.Int64 {
 	n := &atomic.Int64{}
-	w.cluster.ControlKey(key.Int16(), func(kmsg.Request) (kmsg.Response, error, bool) {
+	w.cluster.ControlKey(key.Int16(), func(req kmsg.Request) (kmsg.Response, error, bool) {
 		w.cluster.KeepControl()
 		n.Add(1)
+		for _, f := range show {
+			f(req)
+		}
 		return nil, nil, false
 	})
 	return n
