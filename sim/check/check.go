@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // A Violation is a promise that a history breaks.
@@ -86,6 +87,11 @@ func All(h *History, s Subject) []Violation {
 	if s.Within == 0 {
 		s.Within = 120_000
 	}
+	defer h.keep()()
+	if model := s.Model; model != nil {
+		want := sync.OnceValue(func() Expectation { return model(h.Inputs()) })
+		s.Model = func([]Record) Expectation { return want() }
+	}
 	var vs []Violation
 	for _, in := range Invariants() {
 		if in.Exactly && !s.Exactly || slices.Contains(s.Without, in.Name) {
@@ -138,7 +144,9 @@ type Expectation struct {
 func Pair(key, value []byte) string { return string(key) + "\x00" + string(value) }
 
 // outcome is what did come out, in the same form.
-func (h *History) outcome() Expectation {
+func (h *History) outcome() Expectation { return h.look().outcome() }
+
+func (h *History) comeOut() Expectation {
 	out := Expectation{Ordered: make(map[string]map[string][]string), Unordered: make(map[string]map[string]int), Tables: make(map[string]map[string]string)}
 	tables := make(map[string]string)
 	for _, e := range h.of(TopicIs) {

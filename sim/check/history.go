@@ -153,7 +153,32 @@ type History struct {
 	// history must outlive it. It is set before the history is used.
 	Forward func(Event) int64
 
-	mu sync.Mutex
+	mu    sync.Mutex
+	views *views // while All looks at the history
+}
+
+// views are what several checkers look at, each worked out when it is first
+// asked for. Nobody may change them.
+type views struct {
+	logs    func() map[TP][]*Record
+	rounds  func() map[int64]*round
+	writes  func() written
+	outcome func() Expectation
+}
+
+// look returns views of the history as it is. While All has them kept, they are
+// worked out once.
+func (h *History) look() *views {
+	if h.views != nil {
+		return h.views
+	}
+	return &views{sync.OnceValue(h.sortLogs), sync.OnceValue(h.pairRounds), sync.OnceValue(h.collectWrites), sync.OnceValue(h.comeOut)}
+}
+
+// keep keeps the views until the function that it returns is called.
+func (h *History) keep() (end func()) {
+	h.views = h.look()
+	return func() { h.views = nil }
 }
 
 // Add notes an event and returns its number, from 1, which is that of the
@@ -224,7 +249,9 @@ func (h *History) roles() map[string]string {
 }
 
 // logs returns the committed records of each partition in order of offsets.
-func (h *History) logs() map[TP][]*Record {
+func (h *History) logs() map[TP][]*Record { return h.look().logs() }
+
+func (h *History) sortLogs() map[TP][]*Record {
 	m := make(map[TP][]*Record)
 	for _, e := range h.of(Log) {
 		m[e.Record.TP] = append(m[e.Record.TP], e.Record)
@@ -260,7 +287,9 @@ type round struct {
 
 // rounds returns all rounds by number, with the records of each that are in
 // the logs counted.
-func (h *History) rounds() map[int64]*round {
+func (h *History) rounds() map[int64]*round { return h.look().rounds() }
+
+func (h *History) pairRounds() map[int64]*round {
 	m := make(map[int64]*round)
 	for _, e := range h.of(Sent) {
 		m[e.Round] = &round{sent: e}

@@ -9,7 +9,9 @@ type written struct {
 }
 
 // writes collects what was written to changelogs.
-func (h *History) writes() written {
+func (h *History) writes() written { return h.look().writes() }
+
+func (h *History) collectWrites() written {
 	w := written{make(map[TP]map[string]bool), make(map[TP]map[string]bool)}
 	put := func(m map[TP]map[string]bool, r *Record) {
 		if m[r.TP] == nil {

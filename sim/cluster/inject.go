@@ -145,6 +145,11 @@ func (w *world) kill(n *node, f fault.Fault) {
 	w.after(f.For, n.start)
 }
 
+// compacts reports whether a fault has the brokers compact their logs.
+func compacts(f fault.Fault) bool {
+	return f.Kind == fault.Compact || f.Kind == fault.Tombstones || f.Kind == fault.CutOff
+}
+
 // expire compacts twice, as it takes for a deletion to go (KIP-534): what somebody
 // missed is gone from the log when he is back.
 func (w *world) expire(d time.Duration, back func()) {

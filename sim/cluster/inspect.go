@@ -47,7 +47,7 @@ func (w *world) look(n int64) {
 		fmt.Fprintf(os.Stderr, "state at event %d, %s:\n%s", n, time.Since(w.start), w.h.State())
 	}
 	if n == w.inspect.until {
-		w.trace.end()
+		w.trace.close()
 		go w.halt(n)
 	}
 }

@@ -20,8 +20,8 @@ import (
 // test (TestKfake…) that fails once it is not needed any more. The timeouts in
 // world.go are the rest.
 
-// watchTopics has new topics and what is written to them made as Kafka has
-// them.
+// watchTopics has new topics made as Kafka has them, and what is written to them
+// if it is compacted in this run.
 func (w *world) watchTopics() {
 	w.fake.ControlKey(int16(kmsg.CreateTopics), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		w.fake.KeepControl()
@@ -29,6 +29,9 @@ func (w *world) watchTopics() {
 		go w.identify() // once they are there
 		return nil, nil, false
 	})
+	if !slices.ContainsFunc(w.plan, compacts) {
+		return
+	}
 	w.fake.ControlKey(int16(kmsg.Produce), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		w.fake.KeepControl()
 		w.stampOnAppend(r)
@@ -131,6 +134,9 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // compact must be one step: it is done while kfake handles a request, when it
 // handles no other.
 func (w *world) compact() {
+	if !slices.ContainsFunc(w.plan, compacts) {
+		panic("a fault that compacts is missing in compacts: records were not stamped")
+	}
 	w.compactions.Add(1)
 	defer w.compactions.Done()
 	var over, done atomic.Bool

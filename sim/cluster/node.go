@@ -141,7 +141,7 @@ func (p *process) main() (err error) {
 	log := slog.New(&tail{w: w, name: p.host, level: logLevel(), lines: p.n.log})
 	tr, err := kafka.New(kafka.Config{
 		Brokers: w.brokers(), ClientID: p.host, Dialer: w.net.Dialer(p.host), Logger: log,
-		TransactionTimeout: txnTimeout, RequestTimeout: reqTimeout, FetchWait: knobs.fetchWait,
+		TransactionTimeout: txnTimeout, RequestTimeout: reqTimeout, FetchWait: knobs.fetchWait, Compression: knobs.compression,
 	})
 	if err != nil {
 		return err

@@ -16,16 +16,15 @@ import (
 // write each with one call.
 type tap struct {
 	w *world
-	// pending maps, for each connection, the correlation of requests that
-	// are not answered yet to their kind.
+	// pending are the kinds of requests that are not answered yet.
 	pending map[frameID]int16
 	traps   []*trap
 }
 
-type frameID struct {
-	conn int
-	corr uint32
-}
+// A frameID is the connection of a request, and below it its correlation.
+type frameID uint64
+
+func idOf(conn int, corr uint32) frameID { return frameID(conn)<<32 | frameID(corr) }
 
 // A trap waits for a request of a worker and does something to it, once.
 type trap struct {
@@ -62,10 +61,11 @@ func (t *tap) see(wr simnet.Write) simnet.Verdict {
 	}
 	sum := crc32.ChecksumIEEE(wr.Data)
 	if !wr.Dialed {
-		id := frameID{wr.Conn, binary.BigEndian.Uint32(wr.Data[4:])}
+		corr := binary.BigEndian.Uint32(wr.Data[4:])
+		id := idOf(wr.Conn, corr)
 		key, ok := t.pending[id]
 		delete(t.pending, id)
-		t.w.trace.frame("resp", &wr, key, id.corr, sum)
+		t.w.trace.frame("resp", &wr, key, corr, sum)
 		if !ok {
 			return simnet.Verdict{}
 		}
@@ -75,9 +75,9 @@ func (t *tap) see(wr simnet.Write) simnet.Verdict {
 		return simnet.Verdict{}
 	}
 	key := int16(binary.BigEndian.Uint16(wr.Data[4:]))
-	id := frameID{wr.Conn, binary.BigEndian.Uint32(wr.Data[8:])}
-	t.pending[id] = key
-	t.w.trace.frame("req", &wr, key, id.corr, sum)
+	corr := binary.BigEndian.Uint32(wr.Data[8:])
+	t.pending[idOf(wr.Conn, corr)] = key
+	t.w.trace.frame("req", &wr, key, corr, sum)
 	return t.spring(wr, wr.From, key, false)
 }
 

@@ -3,8 +3,6 @@ package cluster
 import (
 	"bufio"
 	"context"
-	"encoding/binary"
-	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"os"
@@ -44,30 +42,49 @@ func (t *trace) add(format string, args ...any) { t.at(t.write(format, args...))
 
 // frame is add for a request or a response: most lines are one.
 func (t *trace) frame(kind string, wr *simnet.Write, key int16, corr, sum uint32) {
-	t.at(t.line(func(b []byte) []byte {
+	t.mu.Lock()
+	b := t.begin()
+	if b != nil {
 		b = strconv.AppendInt(append(append(b, kind...), " conn "...), int64(wr.Conn), 10)
 		b = append(append(append(append(b, ' '), wr.From...), '>'), wr.To...)
 		b = strconv.AppendInt(append(b, " key "...), int64(key), 10)
 		b = strconv.AppendUint(append(b, " corr "...), uint64(corr), 10)
-		b = strconv.AppendInt(append(b, " len "...), int64(len(wr.Data)), 10)
-		return hex.AppendEncode(append(b, " crc "...), binary.BigEndian.AppendUint32(nil, sum))
-	}))
+		b = append(strconv.AppendInt(append(b, " len "...), int64(len(wr.Data)), 10), " crc "...)
+		for bits := 28; bits >= 0; bits -= 4 {
+			b = append(b, "0123456789abcdef"[sum>>bits&0xf])
+		}
+	}
+	t.at(t.end(b))
 }
 
 func (t *trace) write(format string, args ...any) (n int64) {
-	return t.line(func(b []byte) []byte { return fmt.Appendf(b, format, args...) })
+	t.mu.Lock()
+	b := t.begin()
+	if b != nil {
+		b = fmt.Appendf(b, format, args...)
+	}
+	return t.end(b)
 }
 
-func (t *trace) line(what func([]byte) []byte) int64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+// begin begins a line, which end ends; it is nil when nobody reads it. Between
+// the two the trace is locked.
+func (t *trace) begin() []byte {
 	t.lines++
-	if t.out != nil {
-		b := append(strconv.AppendInt(t.out.AvailableBuffer(), t.lines, 10), ' ')
-		b = append(strconv.AppendInt(b, time.Since(t.start).Nanoseconds(), 10), ' ')
-		_, _ = t.out.Write(append(what(b), '\n'))
+	if t.out == nil {
+		return nil
 	}
-	return t.lines
+	b := append(strconv.AppendInt(t.out.AvailableBuffer(), t.lines, 10), ' ')
+	return append(strconv.AppendInt(b, time.Since(t.start).Nanoseconds(), 10), ' ')
+}
+
+// end returns the number of the line.
+func (t *trace) end(b []byte) (n int64) {
+	if b != nil {
+		_, _ = t.out.Write(append(b, '\n'))
+	}
+	n = t.lines
+	t.mu.Unlock()
+	return n
 }
 
 // count is how many events there were.
@@ -77,8 +94,8 @@ func (t *trace) count() int64 {
 	return t.lines
 }
 
-// end writes the events so far to the file and takes no more.
-func (t *trace) end() {
+// close writes the events so far to the file and takes no more.
+func (t *trace) close() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.out != nil {

@@ -41,6 +41,9 @@ type knobs struct {
 	standbys          int
 	// tombstones is how long brokers keep deletions.
 	tombstones time.Duration
+	// compression is that of what workers write: none mostly, as all codecs
+	// do the same and a simulation pays for them.
+	compression string
 }
 
 // upgraded are the settings of the version after.
@@ -50,7 +53,7 @@ func (k knobs) upgraded() knobs {
 }
 
 func (k knobs) String() string {
-	return fmt.Sprintf("lanes=%d commit=%s fetch-wait=%s static=%t standbys=%d tombstones=%s", k.lanes, k.commit, k.fetchWait, k.static, k.standbys, k.tombstones)
+	return fmt.Sprintf("lanes=%d commit=%s fetch-wait=%s static=%t standbys=%d tombstones=%s compression=%s", k.lanes, k.commit, k.fetchWait, k.static, k.standbys, k.tombstones, k.compression)
 }
 
 func drawKnobs(rng *rand.Rand) knobs {
@@ -62,7 +65,8 @@ func drawKnobs(rng *rand.Rand) knobs {
 		standbys:  []int{0, 0, 1, 1, 2}[rng.IntN(5)],
 
 		// Workers write positions again a few times in that time.
-		tombstones: []time.Duration{24 * time.Hour, 20 * time.Second, 8 * time.Second}[rng.IntN(3)],
+		tombstones:  []time.Duration{24 * time.Hour, 20 * time.Second, 8 * time.Second}[rng.IntN(3)],
+		compression: []string{"none", "none", "none", "lz4", "snappy"}[rng.IntN(5)],
 	}
 }
 
@@ -105,7 +109,7 @@ type world struct {
 
 func newWorld(t testing.TB, cfg Config) *world {
 	w := &world{
-		t: t, cfg: cfg, start: time.Now(), trace: newTrace(), h: &check.History{},
+		t: t, cfg: cfg, start: time.Now(), trace: newTrace(), h: &check.History{Events: make([]check.Event, 0, 1<<12)},
 		rng:      rand.New(rand.NewPCG(cfg.Seed, 0x3e14)),
 		injected: make(map[fault.Kind]int), points: make(map[string]int),
 	}

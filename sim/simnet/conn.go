@@ -142,6 +142,7 @@ func (c *Conn) deadline(r, w time.Time, read, write bool) {
 type listener struct {
 	n       *Network
 	address string
+	addr    *net.TCPAddr
 	queue   []*Conn
 	wake    *sync.Cond
 	closed  bool
@@ -172,9 +173,4 @@ func (l *listener) Close() error {
 }
 
 // Addr implements net.Listener.
-func (l *listener) Addr() net.Addr {
-	if a, err := net.ResolveTCPAddr("tcp", l.address); err == nil {
-		return a
-	}
-	return &net.TCPAddr{}
-}
+func (l *listener) Addr() net.Addr { return l.addr }

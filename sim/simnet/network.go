@@ -148,7 +148,11 @@ func (n *Network) Listen(_, address string) (net.Listener, error) {
 			return nil, fmt.Errorf("simnet: %s is in use", address)
 		}
 	}
-	l := &listener{n: n, address: address, wake: sync.NewCond(&n.mu)}
+	addr, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("simnet: %w", err)
+	}
+	l := &listener{n: n, address: address, addr: addr, wake: sync.NewCond(&n.mu)}
 	n.listeners = append(n.listeners, l)
 	return l, nil
 }

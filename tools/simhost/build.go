@@ -238,13 +238,14 @@ func flat(file string) string { return strings.ReplaceAll(file, "/", "_") }
 var ErrBuild = errors.New("does not compile for the simulator")
 
 // BuildTest compiles the tests of one package for the simulator, with the
-// module of dir as it is, and replacements of files on top of it.
+// module of dir as it is, and replacements of files on top of it. The program
+// does not know where dir is, so that it runs the same way from any.
 func BuildTest(ctx context.Context, dir, pkg, output string, more map[string]string, stderr io.Writer) error {
 	overlay, err := Overlay(ctx, filepath.Dir(output), dir, more)
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-tags", "weirsim", "-overlay", overlay, "-o", output, pkg)
+	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-trimpath", "-tags", "weirsim", "-overlay", overlay, "-o", output, pkg)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
 	cmd.Stdout, cmd.Stderr = stderr, stderr

@@ -25,6 +25,7 @@ import (
 	"math/rand"
 	randv2 "math/rand/v2"
 	"os"
+	"runtime/debug"
 	"sync"
 	"testing"
 	"time"
@@ -95,13 +96,22 @@ func TestOrder(t *testing.T) {
 	fmt.Println("order", order, rand.Int(), randv2.Int(), time.Now().UTC())
 }
 
+func TestPlace(*testing.T) {
+	if err := os.WriteFile("/sim/trace", debug.Stack(), 0o600); err != nil {
+		panic(err)
+	}
+}
+
 func TestFail(t *testing.T)  { t.Fatal("as it should") }
 func TestHang(t *testing.T)  { for { time.Sleep(time.Hour) } }
 func TestSpin(t *testing.T)  { for time.Now().Year() < 3000 { } }
 `
 
 // load builds the program once for all tests.
-var load = sync.OnceValues(func() (*Host, error) {
+var load = sync.OnceValues(build)
+
+// build builds it in a new directory.
+func build() (*Host, error) {
 	dir, err := os.MkdirTemp("", "simhost-test")
 	if err != nil {
 		return nil, err
@@ -124,7 +134,7 @@ var load = sync.OnceValues(func() (*Host, error) {
 		return nil, err
 	}
 	return Load(context.Background(), wasm, "")
-})
+}
 
 // runOnce runs one test of the program.
 func runOnce(t *testing.T, r Run, test string) (Result, string, error) {
@@ -133,6 +143,11 @@ func runOnce(t *testing.T, r Run, test string) (Result, string, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return runOn(t, h, r, test)
+}
+
+func runOn(t *testing.T, h *Host, r Run, test string) (Result, string, error) {
+	t.Helper()
 	var out bytes.Buffer
 	r.Args = append([]string{"-test.run", "^" + test + "$", "-test.timeout", "0"}, r.Args...)
 	r.Stdout, r.Dir = &out, t.TempDir()
@@ -167,6 +182,27 @@ func TestSameSeedSameRun(t *testing.T) {
 				t.Errorf("seed %d with %v:\n%+v\n%+v\n%s%s", seed, env, a, b, orderLine(t, outA), orderLine(t, outB))
 			}
 		}
+	}
+}
+
+// A program that was built in another directory runs the same way: nothing that
+// it sees has the name of the directory in it.
+func TestSameRunFromAnyDirectory(t *testing.T) {
+	h, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = h.Close(t.Context()) }()
+	there, _, err := runOn(t, h, Run{Seed: 1}, "TestPlace")
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, _, err := runOnce(t, Run{Seed: 1}, "TestPlace")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if here.Lines < 2 || here.Lines != there.Lines || here.Trace != there.Trace {
+		t.Errorf("traces %s (%d lines) and %s (%d lines)", here.Trace, here.Lines, there.Trace, there.Lines)
 	}
 }
 
