@@ -59,7 +59,7 @@ told_for = $(if $(filter command environment,$(firstword $(origin FOR))),$(FOR))
 # need stops with a message when there are no packages to test.
 need = $(if $(strip $(1)),,$(error no packages for this target))
 
-.PHONY: help demo test sim nightly zoo conformance integration chaos bench bench-stores lint generate fmt ci
+.PHONY: help demo test sim nightly zoo conformance integration chaos bench bench-stores bench-sim lint generate fmt ci
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -126,6 +126,14 @@ comma := ,
 bench-stores: ## what each store can do and costs, with its suites (STORE, ENTRIES; WRITE=docs/stores.md puts the table there)
 	$(GO) run $(if $(HAVE_ROCKSDB),-tags rocksdb) ./tools/benchstores --store $(or $(STORE),$(MEASURED)) $(call flag,entries,$(ENTRIES)) $(call flag,write,$(WRITE))
 	@$(if $(HAVE_ROCKSDB),,echo "not measured: rocksdb: install its headers (Debian: librocksdb-dev)")
+
+# The loads are records in a virtual minute. One is a cluster that waits.
+bench-sim: ## how fast the simulator is, by load, without faults and with them (SEEDS for each, SEED)
+	@$(GO) build -o $(BIN)/weir ./tools/weir
+	@for load in 1 100 300; do for test in TestCalm TestExactlyOnce; do \
+		out=$$($(BIN)/weir sim run ./sim/cluster/torture --run "^$$test\$$" --quiet --jobs 1 --shrink 0 --env WEIR_SIM_RECORDS=$$load --seed $(or $(SEED),1) --seeds $(or $(SEEDS),20)) || { echo "$$out"; exit 1; }; \
+		printf '%-15s %3d records a minute: %s\n' $$test $$load "$$(echo "$$out" | grep 'one core')"; \
+	done; done
 
 lint: $(LINT) ## check style, imports between packages and common mistakes
 	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); test -z "$$out" || { echo "not formatted, run make fmt:"; echo "$$out"; exit 1; }
