@@ -30,7 +30,18 @@ func Load(ctx context.Context, file, cacheDir string) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Host{}
+	if code, err = direct(code); err == nil {
+		var h *Host
+		if h, err = compile(ctx, code, cacheDir); err == nil {
+			return h, nil
+		}
+	}
+	return nil, fmt.Errorf("%s: %w", file, err)
+}
+
+// compile is Load for the module itself, as it is.
+func compile(ctx context.Context, code []byte, cacheDir string) (h *Host, err error) {
+	h = &Host{}
 	// Without checks in every loop: they would make a run take three times
 	// as long. Watchdogs are in the host functions, see world.
 	cfg := wazero.NewRuntimeConfig().WithCloseOnContextDone(false)
@@ -48,7 +59,7 @@ func Load(ctx context.Context, file, cacheDir string) (*Host, error) {
 		return nil, errors.Join(err, h.Close(ctx))
 	}
 	if h.module, err = h.runtime.CompileModule(ctx, code); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", file, err), h.Close(ctx))
+		return nil, errors.Join(err, h.Close(ctx))
 	}
 	return h, nil
 }

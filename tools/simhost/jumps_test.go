@@ -1,0 +1,176 @@
+package simhost
+
+import (
+	"encoding/binary"
+	"slices"
+	"testing"
+)
+
+// A program with direct jumps does what it did before, and nearly all functions
+// have them.
+func TestDirectJumps(t *testing.T) {
+	code, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := compile(t.Context(), code, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = h.Close(t.Context()) }()
+	for seed := range uint64(3) {
+		before, was, err := runOn(t, h, Run{Seed: seed}, "TestOrder")
+		if err != nil {
+			t.Fatal(err)
+		}
+		after, is, err := runOnce(t, Run{Seed: seed}, "TestOrder")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if before.Trace != after.Trace || before.Events != after.Events || orderLine(t, was) != orderLine(t, is) {
+			t.Errorf("seed %d:\n%+v\n%+v\n%s%s", seed, before, after, orderLine(t, was), orderLine(t, is))
+		}
+	}
+	m := &goModule{resumed: make(map[uint64]map[uint64]bool)}
+	var bodies [][]byte
+	for r := (&wasmReader{b: code, i: len(wasmMagic)}); !r.end(); {
+		id, section := r.byte(), r.take(r.uint())
+		m.look(id, &wasmReader{b: section})
+		if id == sectionCode {
+			bodies = functions(section)
+		}
+	}
+	if m.deferreturn == 0 || m.imports == 0 {
+		t.Fatalf("%d imports, deferreturn is %d", m.imports, m.deferreturn)
+	}
+	rows, done, blocks, kept := 0, 0, 0, 0
+	for f, body := range bodies {
+		w := walk(body)
+		for !w.end() {
+			w.note(w.step())
+		}
+		if w.table == nil {
+			continue
+		}
+		rows++
+		if entered := m.entered(uint64(f), body); entered != nil {
+			done++
+			blocks += w.blocks
+			for _, is := range entered {
+				if is {
+					kept++
+				}
+			}
+		}
+	}
+	t.Logf("%d of %d functions, %d of %d blocks stay in their tables", done, rows, kept, blocks)
+	if rows < 1000 || done < rows*99/100 || kept > blocks*3/4 {
+		t.Errorf("%d of %d functions were understood, %d of %d blocks stay in their tables", done, rows, kept, blocks)
+	}
+}
+
+// functions are the bodies of a section.
+func functions(section []byte) (bodies [][]byte) {
+	r := &wasmReader{b: section}
+	for n := r.uint(); n > 0 && !r.bad; n-- {
+		bodies = append(bodies, r.take(r.uint()))
+	}
+	return bodies
+}
+
+// module is a module of one function, the first that Go would number. Number 9 is
+// deferreturn.
+func module(code ...byte) []byte {
+	section := func(id byte, b ...byte) []byte {
+		return append(binary.AppendUvarint([]byte{id}, uint64(len(b))), b...)
+	}
+	named := func(s string) []byte { return append([]byte{byte(len(s))}, s...) }
+	functions := section(1, append([]byte{1, 9}, named("runtime.deferreturn")...)...)
+	body := append([]byte{0}, code...)
+	return slices.Concat([]byte(wasmMagic),
+		section(sectionCode, append(binary.AppendUvarint([]byte{1}, uint64(len(body))), body...)...),
+		section(sectionCustom, append(named("name"), functions...)...))
+}
+
+// The function of these has four blocks. In the first it jumps to the third, or
+// leaves all of it; from the second, which begins with more, it jumps to where
+// back says.
+func before(back byte, more ...byte) []byte {
+	return module(slices.Concat([]byte{
+		opBlock, noValues, opLoop, noValues,
+		opBlock, noValues, opBlock, noValues, opBlock, noValues, opBlock, noValues,
+		opLocalGet, 0, opBrTable, 4, 0, 1, 2, 3, 3,
+		opEnd,
+		opI32Const, 0, opIf, noValues, opI32Const, 2, opLocalSet, 0, opBr, 4, opEnd, opI32Const, 0, opBrIf, 4,
+		opEnd,
+	}, more, []byte{
+		opI32Const, back, opLocalSet, 0, opBr, 2,
+		opEnd,
+		opReturn,
+		opEnd,
+		opReturn,
+		opEnd, opUnreachable, opEnd, opEnd,
+	})...)
+}
+
+func after(back byte, table [4]byte, more ...byte) []byte {
+	return module(slices.Concat([]byte{
+		opBlock, noValues, opLoop, noValues, opBlock, noValues,
+		opBlock, noValues, opBlock, noValues, opBlock, noValues, opBlock, noValues,
+		opLocalGet, 0, opBrTable, 4, table[0], table[1], table[2], table[3], table[3],
+		opEnd,
+		opI32Const, 0, opIf, noValues, opI32Const, 2, opLocalSet, 0, opBr, 2, opEnd, opI32Const, 0, opBrIf, 5,
+		opEnd,
+	}, more, []byte{
+		opI32Const, back, opLocalSet, 0, opBr, 3,
+		opEnd,
+		opReturn,
+		opEnd,
+		opReturn,
+		opEnd, opEnd, opUnreachable, opEnd, opEnd,
+	})...)
+}
+
+func TestDirect(t *testing.T) {
+	const rest = 4 // where the table leads that needs no block any more
+	resumed := append(binary.AppendUvarint([]byte{opI64Const}, 0x1000<<16|3), opDrop)
+	another := append(binary.AppendUvarint([]byte{opI64Const}, 0x1001<<16|3), opDrop)
+	for name, c := range map[string]struct{ old, want []byte }{
+		"a loop":                       {before(1), after(1, [4]byte{0, 1, rest, rest})},
+		"a longer one":                 {before(0), after(0, [4]byte{0, rest, rest, rest})},
+		"resumed after a call":         {before(1, resumed...), after(1, [4]byte{0, 1, rest, 3}, resumed...)},
+		"another function is":          {before(1, another...), after(1, [4]byte{0, 1, rest, rest}, another...)},
+		"deferred calls":               {before(1, opCall, 9), after(1, [4]byte{0, 1, 2, 3}, opCall, 9)},
+		"jumps if":                     {old: before(1, opI32Const, 1, opBrIf, 2)},
+		"jumps to nobody knows where":  {old: before(1, opLocalGet, 1, opLocalSet, 0, opBr, 2)},
+		"another table":                {old: before(1, opI32Const, 1, opBrTable, 1, 0, 1)},
+		"an instruction of the future": {old: before(1, 0xfd, 0x0c)},
+		"no row":                       {old: module(opLoop, noValues, opBr, 0, opEnd, opEnd)},
+	} {
+		if c.want == nil {
+			c.want = c.old
+		}
+		if got, err := direct(c.old); err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v\ngot  %x\nwant %x", name, err, got, c.want)
+		}
+	}
+}
+
+func TestDirectRefuses(t *testing.T) {
+	whole := before(1)
+	ends := map[int]bool{len(wasmMagic): true} // of sections
+	for r := (&wasmReader{b: whole, i: len(wasmMagic)}); !r.end(); ends[r.i] = true {
+		r.byte()
+		r.take(r.uint())
+	}
+	for n := range len(whole) + 1 {
+		if _, err := direct(whole[:n]); (err == nil) != ends[n] {
+			t.Errorf("the first %d bytes of a module: %v", n, err)
+		}
+	}
+	for _, b := range [][]byte{nil, []byte("\x7fELF\x01\x00\x00\x00")} {
+		if _, err := direct(b); err == nil {
+			t.Errorf("%x is taken for a module", b)
+		}
+	}
+}
