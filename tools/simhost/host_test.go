@@ -96,6 +96,24 @@ func TestOrder(t *testing.T) {
 	fmt.Println("order", order, rand.Int(), randv2.Int(), time.Now().UTC())
 }
 
+func TestWork(*testing.T) {
+	ask, answer := make(chan int), make(chan string)
+	go func() {
+		for i := range ask {
+			answer <- fmt.Sprint(i)
+		}
+	}()
+	known := make(map[string]int)
+	for i := range 200_000 {
+		ask <- i % 1000
+		select {
+		case s := <-answer:
+			known[s]++
+		case <-context.Background().Done():
+		}
+	}
+}
+
 func TestPlace(*testing.T) {
 	if err := os.WriteFile("/sim/trace", debug.Stack(), 0o600); err != nil {
 		panic(err)
@@ -157,7 +175,7 @@ func runOnce(t *testing.T, r Run, test string) (Result, string, error) {
 	return runOn(t, h, r, test)
 }
 
-func runOn(t *testing.T, h *Host, r Run, test string) (Result, string, error) {
+func runOn(t testing.TB, h *Host, r Run, test string) (Result, string, error) {
 	t.Helper()
 	var out bytes.Buffer
 	r.Args = append([]string{"-test.run", "^" + test + "$", "-test.timeout", "0"}, r.Args...)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"slices"
 	"testing"
+	"time"
 )
 
 // A program with direct jumps does what it did before, and nearly all functions
@@ -67,6 +68,34 @@ func TestDirectJumps(t *testing.T) {
 	if rows < 1000 || done < rows*99/100 || kept > blocks*3/4 {
 		t.Errorf("%d of %d functions were understood, %d of %d blocks stay in their tables", done, rows, kept, blocks)
 	}
+}
+
+// BenchmarkDirectJumps compares a program with direct jumps to what it was.
+func BenchmarkDirectJumps(b *testing.B) {
+	code, err := built()
+	if err != nil {
+		b.Fatal(err)
+	}
+	was, err := compile(b.Context(), code, "")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = was.Close(b.Context()) }()
+	is, err := load()
+	if err != nil {
+		b.Fatal(err)
+	}
+	var took [2]time.Duration
+	for b.Loop() {
+		for i, h := range []*Host{was, is} {
+			begin := time.Now()
+			if _, out, err := runOn(b, h, Run{Seed: 1}, "TestWork"); err != nil {
+				b.Fatal(err, out)
+			}
+			took[i] += time.Since(begin)
+		}
+	}
+	b.ReportMetric(took[0].Seconds()/took[1].Seconds(), "times-as-fast")
 }
 
 // functions are the bodies of a section.
