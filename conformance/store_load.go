@@ -119,6 +119,16 @@ func changelogOf(n, valueBytes int) *loaded {
 	return l
 }
 
+// byTurns is a changelog that deletes the empty key and writes it again, n times
+// among others: the delete has no bytes at all.
+func byTurns(n int) *loaded {
+	l := &loaded{pos: loadedPosition(int64(3 * n))}
+	for i := range n {
+		l.ops = append(l.ops, store.Op{Key: []byte{}}, store.Op{Key: []byte{}, Value: fmt.Append(nil, i)}, store.Op{Key: []byte{byte(n - i)}, Value: []byte{}})
+	}
+	return l
+}
+
 // checkLoad: what is loaded replaces the space, at once and at the end, the
 // last write of a key winning; other spaces do not notice.
 func checkLoad(tb TB, f StoreFactory) {
@@ -132,7 +142,7 @@ func checkLoad(tb TB, f StoreFactory) {
 			b.Part(sp, 1).Position = store.Position{Changelog: 3, Exists: true}
 		}
 	}
-	for round, what := range []*loaded{changelogOf(0, 0), changelogOf(3000, 20), changelogOf(4000, 2000), changelogOf(1, 1)} {
+	for round, what := range []*loaded{changelogOf(0, 0), changelogOf(3000, 20), changelogOf(4000, 2000), byTurns(100), changelogOf(1, 1)} {
 		fx.apply(fill)
 		l := mustLoad(tb, s, spaceA(), 1)
 		fx.model.drop(spaceA())

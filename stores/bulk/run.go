@@ -46,8 +46,8 @@ type run struct {
 	items []item
 }
 
-// An item is where a write lies in the arena; later writes lie behind. A
-// value of -1 bytes is a delete.
+// An item is where a write lies in the arena; later writes lie behind, also
+// behind one that has no bytes. A value of -1 bytes is a delete.
 type item struct {
 	prefix     uint64
 	at         uint32
@@ -65,7 +65,7 @@ func newRun(maxBytes int) *run { return &run{max: min(maxBytes, maxArena)} }
 func (r *run) len() int { return len(r.items) }
 
 func (r *run) fits(key, value []byte) bool {
-	return len(r.arena)+len(key)+len(value)+(len(r.items)+1)*itemBytes <= r.max
+	return len(r.arena)+max(len(key)+len(value), 1)+(len(r.items)+1)*itemBytes <= r.max
 }
 
 func (r *run) add(key, value []byte) {
@@ -77,6 +77,9 @@ func (r *run) add(key, value []byte) {
 		it.value = -1
 	}
 	r.arena = append(append(r.arena, key...), value...)
+	if len(key)+len(value) == 0 {
+		r.arena = append(r.arena, 0)
+	}
 	r.items = append(r.items, it)
 }
 

@@ -136,6 +136,28 @@ func TestSorter(t *testing.T) {
 	})
 }
 
+// The last write of a key counts, also of one that takes no room, as the delete
+// of an empty key.
+func TestSorterKeepsOrderWithinARun(t *testing.T) {
+	t.Parallel()
+	for _, value := range [][]byte{{}, []byte("v")} {
+		s := New(newMemFS(), 0)
+		const n = 100
+		for i := range n {
+			for _, w := range []struct{ key, value []byte }{{nil, nil}, {nil, value}, {[]byte{byte(n - i)}, []byte("other")}} {
+				if err := s.Add(w.key, w.value); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		keys, values := collect(t, s)
+		if got, ok := values[""]; !ok || got != string(value) || len(keys) != n+1 {
+			t.Errorf("%d keys, the empty one has %q, %t, want %d with %q", len(keys), got, ok, n+1, value)
+		}
+		s.Close()
+	}
+}
+
 func TestSorterMergesInLevels(t *testing.T) {
 	t.Parallel()
 	fs := newMemFS()
