@@ -379,9 +379,12 @@ func histories() cases {
 				begin().restore("w", 0, 5, false).restore("w", 5, 5, true),
 				begin().restore("w", 0, 5, false).worker(Crashed, "w"),
 				begin().restore("w", 0, 5, false).worker(Lost, "w", in0),
+				begin().session("w", 2).restore("w", 0, 5, false).session("w", 1),
 			},
 			bad: []*build{
 				begin().restore("w", 0, 5, false),
+				begin().session("w", 1).restore("w", 0, 5, false).session("w", 2),
+				begin().session("w", 1).restore("w", 0, 5, false).session("v", 1),
 				begin().restore("w", 3, 5, false).group("Stable", nil).worker(Stopped, "w"),
 			},
 		},
@@ -394,6 +397,11 @@ func histories() cases {
 			bad:  []*build{begin().worker(Started, "w"), begin().worker(Started, "w").add(Event{Kind: Stopped, Worker: "w", Took: 1e9})},
 		},
 	}
+}
+
+// session is an assignment of nothing new in a session of a worker.
+func (b *build) session(w string, n int64) *build {
+	return b.add(Event{Kind: Assigned, Worker: w, Session: n})
 }
 
 // gone is a round with an outcome, of which nothing is in the log.

@@ -108,6 +108,7 @@ type Event struct {
 	Stable    int64           `json:"stable,omitempty"`
 	End       int64           `json:"end,omitempty"`
 	Took      int64           `json:"took,omitempty"` // milliseconds
+	Session   int64           `json:"session,omitempty"`
 	Members   map[string][]TP `json:"members,omitempty"`
 }
 

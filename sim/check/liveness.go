@@ -53,13 +53,15 @@ func groupStable(h *History, _ Subject) (bad []string) {
 }
 
 // restoresEnd is L3: no restore is under way once the group was found at rest,
-// or at the end of a history that does not say.
+// or at the end of a history that does not say. A worker that leaves the group
+// and joins it anew, which begins its sessions anew, has given up what it had.
 func restoresEnd(h *History, _ Subject) (bad []string) {
 	type space struct {
 		worker, table string
 		partition     int32
 	}
 	open := make(map[space]*Event)
+	sessions := make(map[string]int64)
 	over := func(which func(space) bool) {
 		for sp := range open {
 			if which(sp) {
@@ -82,6 +84,11 @@ func restoresEnd(h *History, _ Subject) (bad []string) {
 			if open[sp] = e; e.Done {
 				delete(open, sp)
 			}
+		case Assigned:
+			if last := sessions[e.Worker]; last > 0 && e.Session <= last {
+				over(func(sp space) bool { return sp.worker == e.Worker })
+			}
+			sessions[e.Worker] = e.Session
 		case Revoked, Lost:
 			// What was being restored was given up, whatever its table.
 			for _, tp := range e.Parts {

@@ -58,7 +58,7 @@ func (l *listener) note(k Kind, parts []TP) {
 }
 
 func (l *listener) Assigned(session int64, parts []TP) {
-	l.note(Assigned, parts)
+	l.t.h.Add(Event{Kind: Assigned, Worker: l.t.worker, Parts: slices.Clone(parts), Session: session})
 	l.Listener.Assigned(session, parts)
 }
 
