@@ -30,13 +30,14 @@ func Load(ctx context.Context, file, cacheDir string) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	if code, err = direct(code); err == nil {
-		var h *Host
-		if h, err = compile(ctx, code, cacheDir); err == nil {
-			return h, nil
-		}
+	if code, err = direct(code); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	return nil, fmt.Errorf("%s: %w", file, err)
+	h, err := compile(ctx, code, cacheDir)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return h, nil
 }
 
 // compile is Load for the module itself, as it is.

@@ -34,19 +34,12 @@ import (
 // Nothing else is changed, and a function that does not look like that stays as
 // it is.
 func direct(module []byte) ([]byte, error) {
-	m := &goModule{resumed: make(map[uint64]map[uint64]bool)}
-	r := &wasmReader{b: module}
-	if !bytes.Equal(r.take(uint64(len(wasmMagic))), []byte(wasmMagic)) {
-		return nil, errors.New("not a WebAssembly module")
-	}
-	for !r.end() {
-		m.look(r.byte(), &wasmReader{b: r.take(r.uint())})
-	}
-	if r.bad || m.bad {
-		return nil, errors.New("the WebAssembly module is damaged")
+	m, err := survey(module)
+	if err != nil {
+		return nil, err
 	}
 	out := append(make([]byte, 0, len(module)), wasmMagic...)
-	for r = (&wasmReader{b: module, i: len(wasmMagic)}); !r.end(); {
+	for r := (&wasmReader{b: module, i: len(wasmMagic)}); !r.end(); {
 		id, section := r.byte(), r.take(r.uint())
 		switch id {
 		case sectionCode:
@@ -76,6 +69,22 @@ type goModule struct {
 	// count without the imported ones here.
 	resumed map[uint64]map[uint64]bool
 	bad     bool
+}
+
+// survey reads all sections of a module.
+func survey(module []byte) (*goModule, error) {
+	m := &goModule{resumed: make(map[uint64]map[uint64]bool)}
+	r := &wasmReader{b: module}
+	if !bytes.Equal(r.take(uint64(len(wasmMagic))), []byte(wasmMagic)) {
+		return nil, errors.New("not a WebAssembly module")
+	}
+	for !r.end() {
+		m.look(r.byte(), &wasmReader{b: r.take(r.uint())})
+	}
+	if r.bad || m.bad {
+		return nil, errors.New("the WebAssembly module is damaged")
+	}
+	return m, nil
 }
 
 // look reads a section.
@@ -123,7 +132,7 @@ func (m *goModule) names(r *wasmReader) {
 func (m *goModule) constants(body []byte) {
 	const firstFunction = 0x1000
 	for w := walk(body); !w.end(); {
-		in := w.step()
+		in := w.next()
 		if in.op != opI64Const || in.n>>16 < firstFunction {
 			continue
 		}

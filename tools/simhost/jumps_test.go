@@ -1,24 +1,31 @@
 package simhost
 
 import (
+	"context"
 	"encoding/binary"
 	"slices"
 	"testing"
 	"time"
 )
 
+// loadAsBuilt loads the program with the jumps that the compiler made.
+func loadAsBuilt(tb testing.TB) (h *Host, code []byte) {
+	tb.Helper()
+	code, err := built()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if h, err = compile(context.Background(), code, ""); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = h.Close(context.Background()) })
+	return h, code
+}
+
 // A program with direct jumps does what it did before, and nearly all functions
 // have them.
 func TestDirectJumps(t *testing.T) {
-	code, err := built()
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := compile(t.Context(), code, "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = h.Close(t.Context()) }()
+	h, code := loadAsBuilt(t)
 	for seed := range uint64(3) {
 		before, was, err := runOn(t, h, Run{Seed: seed}, "TestOrder")
 		if err != nil {
@@ -32,12 +39,13 @@ func TestDirectJumps(t *testing.T) {
 			t.Errorf("seed %d:\n%+v\n%+v\n%s%s", seed, before, after, orderLine(t, was), orderLine(t, is))
 		}
 	}
-	m := &goModule{resumed: make(map[uint64]map[uint64]bool)}
+	m, err := survey(code)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var bodies [][]byte
 	for r := (&wasmReader{b: code, i: len(wasmMagic)}); !r.end(); {
-		id, section := r.byte(), r.take(r.uint())
-		m.look(id, &wasmReader{b: section})
-		if id == sectionCode {
+		if id, section := r.byte(), r.take(r.uint()); id == sectionCode {
 			bodies = functions(section)
 		}
 	}
@@ -72,15 +80,7 @@ func TestDirectJumps(t *testing.T) {
 
 // BenchmarkDirectJumps compares a program with direct jumps to what it was.
 func BenchmarkDirectJumps(b *testing.B) {
-	code, err := built()
-	if err != nil {
-		b.Fatal(err)
-	}
-	was, err := compile(b.Context(), code, "")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = was.Close(b.Context()) }()
+	was, _ := loadAsBuilt(b)
 	is, err := load()
 	if err != nil {
 		b.Fatal(err)
