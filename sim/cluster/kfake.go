@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"encoding/binary"
 	"hash/crc32"
 	"slices"
 	"strconv"
@@ -16,7 +17,7 @@ import (
 )
 
 // This file works round what kfake does differently from Kafka: its retention
-// and compaction, and members of groups that nobody is any more. Each has a
+// and compaction, what it says of transactions after it, and members of groups that nobody is any more. Each has a
 // test (TestKfake…) that fails once it is not needed any more. The timeouts in
 // world.go are the rest.
 
@@ -72,7 +73,7 @@ func (w *world) stampOnAppend(r kmsg.Request) {
 	}
 	for i := range req.Topics {
 		t := &req.Topics[i]
-		if _, ok := w.stamped.Load(t.TopicID); !ok {
+		if _, ok := w.changelogIDs.Load(t.TopicID); !ok {
 			continue
 		}
 		for j := range t.Partitions {
@@ -118,7 +119,7 @@ func (w *world) identify() {
 			continue
 		}
 		if info := w.fake.TopicInfo(name); info != nil {
-			w.stamped.Store(info.TopicID, true)
+			w.changelogIDs.Store(info.TopicID, name)
 		}
 	}
 }
@@ -141,13 +142,20 @@ func (w *world) compact() {
 	defer w.compactions.Done()
 	var over, done atomic.Bool
 	w.fake.ControlKey(-1, func(kmsg.Request) (kmsg.Response, error, bool) {
-		if !over.Load() && w.transactions() {
-			return nil, nil, false // at the next request
+		var logs []extent
+		if !over.Load() {
+			var open bool
+			if logs, open = w.changelogs(); open {
+				return nil, nil, false // at the next request
+			}
 		}
 		w.fake.DropControl()
 		if !over.Load() && !done.Swap(true) {
 			w.h.Add(check.Event{Kind: check.Compacted})
 			w.fake.Compact()
+			w.compactedMu.Lock()
+			w.compacted = logs
+			w.compactedMu.Unlock()
 		}
 		return nil, nil, false
 	})
@@ -163,18 +171,97 @@ func (w *world) compact() {
 	}
 }
 
-// transactions reports whether there is one that has written to a changelog
-// and is open.
-func (w *world) transactions() bool {
+// An extent is where the log of a partition ends.
+type extent struct {
+	topic     string
+	partition int32
+	end       int64
+}
+
+// changelogs says how long they are, and whether there is a transaction that has
+// written to one and is open.
+func (w *world) changelogs() (logs []extent, open bool) {
 	for _, name := range sortedKeys(w.top.Topics) {
 		if w.top.Topics[name].Kind != topology.Changelog {
 			continue
 		}
 		for _, p := range w.fake.PartitionInfos(name) {
 			if p.LastStableOffset < p.HighWatermark {
-				return true
+				return nil, true
+			}
+			logs = append(logs, extent{name, p.Partition, p.HighWatermark})
+		}
+	}
+	return logs, false
+}
+
+// forget works round kfake, which goes on to name an aborted transaction after
+// compaction has removed its records and its marker: without the marker, a client
+// skips all that the producer commits afterwards. Kafka's cleaner takes the
+// transaction from the index together with the marker.
+//
+// What was aborted before the log was compacted is the transaction of nobody in
+// the answer to a fetch, unless the answer has records of its producer from
+// before: it may be older than the compaction, and where such records were left
+// the marker was, too.
+func (w *world) forget(frame []byte, version int16) {
+	w.compactedMu.Lock()
+	defer w.compactedMu.Unlock()
+	if len(w.compacted) == 0 {
+		return
+	}
+	resp := kmsg.FetchResponse{Version: version}
+	body := frame[8:]
+	if resp.IsFlexible() {
+		body = body[1:] // no tags in the header
+	}
+	if err := resp.ReadFrom(body); err != nil {
+		panic("an answer to a fetch of version " + strconv.Itoa(int(version)) + " cannot be read: " + err.Error())
+	}
+	const nobody = -2
+	changed := false
+	for i := range resp.Topics {
+		t := &resp.Topics[i]
+		name, ok := w.changelogIDs.Load(t.TopicID)
+		if !ok {
+			continue
+		}
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			end := w.compactedTo(name.(string), p.Partition)
+			for k := range p.AbortedTransactions {
+				a := &p.AbortedTransactions[k]
+				if a.FirstOffset < end && !hasRecords(p.RecordBatches, a.ProducerID, a.FirstOffset, end) {
+					a.ProducerID, changed = nobody, true
+				}
 			}
 		}
+	}
+	if changed && len(resp.AppendTo(body[:0])) != len(body) {
+		panic("an answer to a fetch has another length without an aborted transaction's producer")
+	}
+}
+
+func (w *world) compactedTo(topic string, partition int32) int64 {
+	for _, e := range w.compacted {
+		if e.topic == topic && e.partition == partition {
+			return e.end
+		}
+	}
+	return 0
+}
+
+// hasRecords reports whether a producer wrote some of the batches in a part of
+// the log, markers left aside.
+func hasRecords(batches []byte, producer, from, to int64) bool {
+	const atLength, atAttributes, control, atProducer = 8, 21, 0x20, 43
+	for b := batches; len(b) >= atProducer+8; {
+		at := int64(binary.BigEndian.Uint64(b))
+		if at >= from && at < to && int64(binary.BigEndian.Uint64(b[atProducer:])) == producer &&
+			binary.BigEndian.Uint16(b[atAttributes:])&control == 0 {
+			return true
+		}
+		b = b[min(len(b), atLength+4+int(binary.BigEndian.Uint32(b[atLength:]))):]
 	}
 	return false
 }

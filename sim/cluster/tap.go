@@ -16,10 +16,13 @@ import (
 // write each with one call.
 type tap struct {
 	w *world
-	// pending are the kinds of requests that are not answered yet.
-	pending map[frameID]int16
+	// pending are the kinds of requests that are not answered yet, with their
+	// versions.
+	pending map[frameID]kind
 	traps   []*trap
 }
+
+type kind struct{ key, version int16 }
 
 // A frameID is the connection of a request, and below it its correlation.
 type frameID uint64
@@ -38,7 +41,7 @@ type trap struct {
 	gone     bool
 }
 
-func newTap(w *world) *tap { return &tap{w: w, pending: make(map[frameID]int16)} }
+func newTap(w *world) *tap { return &tap{w: w, pending: make(map[frameID]kind)} }
 
 // set adds a trap. The network is not locked.
 func (t *tap) set(tr *trap) {
@@ -63,20 +66,23 @@ func (t *tap) see(wr simnet.Write) simnet.Verdict {
 	if !wr.Dialed {
 		corr := binary.BigEndian.Uint32(wr.Data[4:])
 		id := idOf(wr.Conn, corr)
-		key, ok := t.pending[id]
+		req, ok := t.pending[id]
 		delete(t.pending, id)
-		t.w.trace.frame("resp", &wr, key, corr, sum)
+		t.w.trace.frame("resp", &wr, req.key, corr, sum)
 		if !ok {
 			return simnet.Verdict{}
 		}
-		return t.spring(wr, wr.To, key, true)
+		if req.key == int16(kmsg.Fetch) {
+			t.w.forget(wr.Data, req.version)
+		}
+		return t.spring(wr, wr.To, req.key, true)
 	}
 	if len(wr.Data) < 12 {
 		return simnet.Verdict{}
 	}
 	key := int16(binary.BigEndian.Uint16(wr.Data[4:]))
 	corr := binary.BigEndian.Uint32(wr.Data[8:])
-	t.pending[idOf(wr.Conn, corr)] = key
+	t.pending[idOf(wr.Conn, corr)] = kind{key, int16(binary.BigEndian.Uint16(wr.Data[6:]))}
 	t.w.trace.frame("req", &wr, key, corr, sum)
 	return t.spring(wr, wr.From, key, false)
 }

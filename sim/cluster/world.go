@@ -87,15 +87,18 @@ type world struct {
 	top      *topology.Topology
 	nodes    []*node
 	plan     fault.Plan
-	// stamped are the IDs of topics for stampOnAppend. kfake's own goroutine
+	// changelogIDs are the names of changelogs by ID. kfake's own goroutine
 	// asks, which must not wait for mu: who holds that asks kfake.
-	stamped sync.Map
+	changelogIDs sync.Map
 	// heard is when each member of the group last said something, by its ID.
 	// Under no lock of ours either.
 	heard sync.Map
 	only  []int // numbers of the records that are sent; nil means all
 	// compactions are those under way.
 	compactions sync.WaitGroup
+	// compacted is how far, for forget.
+	compactedMu sync.Mutex
+	compacted   []extent
 
 	mu       sync.Mutex
 	healed   bool

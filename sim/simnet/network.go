@@ -48,7 +48,8 @@ type Write struct {
 	From, To string
 	// Dialed says that From is the side that dialed.
 	Dialed bool
-	Data   []byte
+	// Data may be changed: it is what is delivered.
+	Data []byte
 }
 
 // A Verdict says what becomes of a write. The zero value delivers it.
