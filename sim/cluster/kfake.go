@@ -17,9 +17,9 @@ import (
 )
 
 // This file works round what kfake does differently from Kafka: its retention
-// and compaction, what it says of transactions after it, and members of groups that nobody is any more. Each has a
-// test (TestKfake…) that fails once it is not needed any more. The timeouts in
-// world.go are the rest.
+// and compaction, what it says of transactions after that, and members of groups
+// that nobody is any more. Each has a test (TestKfake…) that fails once it is not
+// needed any more. The timeouts in world.go are the rest.
 
 // watchTopics has new topics made as Kafka has them, and what is written to them
 // if it is compacted in this run.
