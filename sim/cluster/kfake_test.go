@@ -11,56 +11,83 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// TestKfakeCompactsOpenTransactions shows why compact waits: once it fails,
-// kfake stops at the first offset of an open transaction, and compact can call
-// it at once.
-func TestKfakeCompactsOpenTransactions(t *testing.T) {
-	t.Parallel()
+// A compacted is a topic of that name on a broker of its own.
+type compacted struct {
+	t    *testing.T
+	ctx  context.Context
+	fake *kfake.Cluster
+}
+
+func newCompacted(t *testing.T, configs map[string]string) *compacted {
+	t.Helper()
 	fake, err := kfake.NewCluster(kfake.NumBrokers(1))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(fake.Close)
-	if err := fake.CreateTopic("compacted", 1, map[string]string{"cleanup.policy": "compact", "retention.ms": "-1"}); err != nil {
+	if err := fake.CreateTopic("compacted", 1, configs); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	client := func(opts ...kgo.Opt) *kgo.Client {
-		cl, err := kgo.NewClient(append(opts, kgo.SeedBrokers(fake.ListenAddrs()...), kgo.DefaultProduceTopic("compacted"))...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(cl.Close)
-		return cl
+	t.Cleanup(cancel)
+	return &compacted{t, ctx, fake}
+}
+
+func (c *compacted) client(opts ...kgo.Opt) *kgo.Client {
+	c.t.Helper()
+	cl, err := kgo.NewClient(append(opts, kgo.SeedBrokers(c.fake.ListenAddrs()...), kgo.DefaultProduceTopic("compacted"))...)
+	if err != nil {
+		c.t.Fatal(err)
 	}
-	send := func(cl *kgo.Client, key, value string) {
-		t.Helper()
-		if err := cl.ProduceSync(ctx, kgo.KeyStringRecord(key, value)).FirstErr(); err != nil {
-			t.Fatal(err)
+	c.t.Cleanup(cl.Close)
+	return cl
+}
+
+// send sends records one after the other, each in a batch of its own.
+func (c *compacted) send(cl *kgo.Client, rs ...*kgo.Record) {
+	c.t.Helper()
+	for _, r := range rs {
+		if err := cl.ProduceSync(c.ctx, r).FirstErr(); err != nil {
+			c.t.Fatal(err)
 		}
 	}
-	plain, open := client(), client(kgo.TransactionalID("open"))
-	send(plain, "k", "committed")
+}
+
+// committed is what a client reads that sees what is committed, to the
+// newest, whose key is last.
+func (c *compacted) committed(last string) (rs []*kgo.Record) {
+	c.t.Helper()
+	reader := c.client(kgo.ConsumeTopics("compacted"), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	for len(rs) == 0 || string(rs[len(rs)-1].Key) != last {
+		fs := reader.PollFetches(c.ctx)
+		if err := fs.Err0(); err != nil {
+			c.t.Fatal(err)
+		}
+		rs = append(rs, fs.Records()...)
+	}
+	return rs
+}
+
+// TestKfakeCompactsOpenTransactions shows why compact waits: once it fails,
+// kfake stops at the first offset of an open transaction, and compact can call
+// it at once.
+func TestKfakeCompactsOpenTransactions(t *testing.T) {
+	t.Parallel()
+	topic := newCompacted(t, map[string]string{"cleanup.policy": "compact", "retention.ms": "-1"})
+	plain, open := topic.client(), topic.client(kgo.TransactionalID("open"))
+	topic.send(plain, kgo.KeyStringRecord("k", "committed"))
 	if err := open.BeginTransaction(); err != nil {
 		t.Fatal(err)
 	}
-	send(open, "k", "aborted")
-	send(plain, "other", "v") // the newest batch is never compacted
-	fake.Compact()
-	if err := open.EndTransaction(ctx, kgo.TryAbort); err != nil {
+	topic.send(open, kgo.KeyStringRecord("k", "aborted"))
+	topic.send(plain, kgo.KeyStringRecord("other", "v")) // the newest batch is never compacted
+	topic.fake.Compact()
+	if err := open.EndTransaction(topic.ctx, kgo.TryAbort); err != nil {
 		t.Fatal(err)
 	}
-	reader := client(kgo.ConsumeTopics("compacted"), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
-	for key := ""; key != "other"; {
-		fs := reader.PollFetches(ctx)
-		if err := fs.Err0(); err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range fs.Records() {
-			if key = string(r.Key); key == "k" {
-				t.Errorf("read %q: kfake keeps what Kafka keeps now", r.Value)
-			}
+	for _, r := range topic.committed("other") {
+		if string(r.Key) == "k" {
+			t.Errorf("read %q: kfake keeps what Kafka keeps now", r.Value)
 		}
 	}
 }
@@ -70,57 +97,27 @@ func TestKfakeCompactsOpenTransactions(t *testing.T) {
 // and a client skips what its producer commits afterwards.
 func TestKfakeNamesAbortedTransactionsForever(t *testing.T) {
 	t.Parallel()
-	fake, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(fake.Close)
-	if err := fake.CreateTopic("compacted", 1, map[string]string{"cleanup.policy": "compact", "retention.ms": "-1"}); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	client := func(opts ...kgo.Opt) *kgo.Client {
-		cl, err := kgo.NewClient(append(opts, kgo.SeedBrokers(fake.ListenAddrs()...), kgo.DefaultProduceTopic("compacted"))...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(cl.Close)
-		return cl
-	}
-	plain, transactional := client(), client(kgo.TransactionalID("producer"))
-	send := func(cl *kgo.Client, key, value string) {
-		t.Helper()
-		if err := cl.ProduceSync(ctx, kgo.KeyStringRecord(key, value)).FirstErr(); err != nil {
-			t.Fatal(err)
-		}
-	}
+	topic := newCompacted(t, map[string]string{"cleanup.policy": "compact", "retention.ms": "-1"})
+	plain, transactional := topic.client(), topic.client(kgo.TransactionalID("producer"))
 	transact := func(end kgo.TransactionEndTry, value string) {
 		t.Helper()
 		if err := transactional.BeginTransaction(); err != nil {
 			t.Fatal(err)
 		}
-		send(transactional, "k", value)
-		if err := transactional.EndTransaction(ctx, end); err != nil {
+		topic.send(transactional, kgo.KeyStringRecord("k", value))
+		if err := transactional.EndTransaction(topic.ctx, end); err != nil {
 			t.Fatal(err)
 		}
 	}
-	send(plain, "first", "stays, and the log begins with it")
+	topic.send(plain, kgo.KeyStringRecord("first", "stays, and the log begins with it"))
 	transact(kgo.TryAbort, "aborted")
-	send(plain, "newest", "never compacted")
-	fake.Compact()
+	topic.send(plain, kgo.KeyStringRecord("newest", "never compacted"))
+	topic.fake.Compact()
 	transact(kgo.TryCommit, "committed")
-	send(plain, "last", "v")
-	reader := client(kgo.ConsumeTopics("compacted"), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
-	for key := ""; key != "last"; {
-		fs := reader.PollFetches(ctx)
-		if err := fs.Err0(); err != nil {
-			t.Fatal(err)
-		}
-		for _, r := range fs.Records() {
-			if key = string(r.Key); key == "k" {
-				t.Errorf("read %q: kfake forgets aborted transactions as Kafka does now", r.Value)
-			}
+	topic.send(plain, kgo.KeyStringRecord("last", "v"))
+	for _, r := range topic.committed("last") {
+		if string(r.Key) == "k" {
+			t.Errorf("read %q: kfake forgets aborted transactions as Kafka does now", r.Value)
 		}
 	}
 }
@@ -178,31 +175,13 @@ func TestForget(t *testing.T) {
 // fails, kfake keeps what Kafka keeps, and setRetention can set less.
 func TestKfakeDeletesFromCompactedTopics(t *testing.T) {
 	t.Parallel()
-	fake, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer fake.Close()
-	if err := fake.CreateTopic("compacted", 1, map[string]string{"cleanup.policy": "compact"}); err != nil {
-		t.Fatal(err)
-	}
-	cl, err := kgo.NewClient(kgo.SeedBrokers(fake.ListenAddrs()...), kgo.DefaultProduceTopic("compacted"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cl.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	for _, r := range []*kgo.Record{
-		{Key: []byte("old"), Value: []byte("v"), Timestamp: time.UnixMilli(1_000_000_000_000)},
-		{Key: []byte("new"), Value: []byte("v")},
-	} {
-		if err := cl.ProduceSync(ctx, r).FirstErr(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	fake.Compact()
-	if at := fake.PartitionInfo("compacted", 0).LogStartOffset; at != 1 {
+	topic := newCompacted(t, map[string]string{"cleanup.policy": "compact"})
+	topic.send(topic.client(),
+		&kgo.Record{Key: []byte("old"), Value: []byte("v"), Timestamp: time.UnixMilli(1_000_000_000_000)},
+		&kgo.Record{Key: []byte("new"), Value: []byte("v")},
+	)
+	topic.fake.Compact()
+	if at := topic.fake.PartitionInfo("compacted", 0).LogStartOffset; at != 1 {
 		t.Errorf("the log starts at %d, not behind the old record: kfake does as Kafka does now", at)
 	}
 }
@@ -212,32 +191,14 @@ func TestKfakeDeletesFromCompactedTopics(t *testing.T) {
 // counts delete.retention.ms from when it first compacted it.
 func TestKfakeTakesAgesFromEventTimes(t *testing.T) {
 	t.Parallel()
-	fake, err := kfake.NewCluster(kfake.NumBrokers(1))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer fake.Close()
-	if err := fake.CreateTopic("compacted", 1, map[string]string{"cleanup.policy": "compact", "retention.ms": "-1", "delete.retention.ms": "3600000"}); err != nil {
-		t.Fatal(err)
-	}
-	cl, err := kgo.NewClient(kgo.SeedBrokers(fake.ListenAddrs()...), kgo.DefaultProduceTopic("compacted"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cl.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	for _, r := range []*kgo.Record{
-		{Key: []byte("k"), Value: []byte("v")},
-		{Key: []byte("k"), Timestamp: time.UnixMilli(1_000_000_000_000)},
-		{Key: []byte("other"), Value: []byte("v")},
-	} {
-		if err := cl.ProduceSync(ctx, r).FirstErr(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	fake.Compact()
-	if at := fake.PartitionInfo("compacted", 0).LogStartOffset; at != 2 {
+	topic := newCompacted(t, map[string]string{"cleanup.policy": "compact", "retention.ms": "-1", "delete.retention.ms": "3600000"})
+	topic.send(topic.client(),
+		&kgo.Record{Key: []byte("k"), Value: []byte("v")},
+		&kgo.Record{Key: []byte("k"), Timestamp: time.UnixMilli(1_000_000_000_000)},
+		&kgo.Record{Key: []byte("other"), Value: []byte("v")},
+	)
+	topic.fake.Compact()
+	if at := topic.fake.PartitionInfo("compacted", 0).LogStartOffset; at != 2 {
 		t.Errorf("the log starts at %d, not behind the deletion, which is kept as Kafka keeps it", at)
 	}
 }
