@@ -14,7 +14,8 @@
 //   - Goroutines run in an order that the seed decides: the build takes a copy
 //     of some files of the runtime in which a goroutine that becomes runnable is
 //     put at a random place of the run queue (Overlay).
-//   - Jumps of the compiled module are made direct, for speed alone (direct).
+//   - Jumps of the compiled module are made direct, and its functions lean, for
+//     speed alone (direct, lean).
 //   - The file system is the host's, read only, with a fresh directory for
 //     temporary files.
 //

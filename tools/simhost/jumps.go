@@ -29,10 +29,11 @@ import (
 // the function can be resumed: its first, and those after a call, whose number
 // is written to the stack before the call. (A function with deferred calls may be
 // resumed elsewhere, too.) The rest of the table leads to what is unreachable, and
-// what compiles the module sees which values can meet.
+// what compiles the module sees which values can meet. To the first block, where
+// each call begins, there is a way that needs no table.
 //
-// Nothing else is changed, and a function that does not look like that stays as
-// it is.
+// What remains is made lean (see there). A function that does not look like that
+// stays as it is.
 func direct(module []byte) ([]byte, error) {
 	m, err := survey(module)
 	if err != nil {
@@ -54,12 +55,6 @@ func direct(module []byte) ([]byte, error) {
 	}
 	return out, nil
 }
-
-const (
-	wasmMagic = "\x00asm\x01\x00\x00\x00"
-
-	sectionCustom, sectionImport, sectionCode = 0, 2, 10
-)
 
 // A goModule is what has to be known of a module before its functions.
 type goModule struct {
@@ -148,11 +143,12 @@ func (m *goModule) constants(body []byte) {
 func (m *goModule) code(section []byte) []byte {
 	r := &wasmReader{b: section}
 	n := r.uint()
+	l := &function{}
 	out := binary.AppendUvarint(make([]byte, 0, len(section)), n)
 	for f := range n {
 		body := r.take(r.uint())
 		if entered := m.entered(f, body); entered != nil {
-			body = shorten(body, entered)
+			body = l.lean(shorten(body, entered))
 		}
 		out = append(binary.AppendUvarint(out, uint64(len(body))), body...)
 	}
@@ -209,6 +205,9 @@ func shorten(body []byte, entered map[int]bool) []byte {
 		in := w.step()
 		switch {
 		case in.op == opBrTable && w.table != nil:
+			out = append(out, opI32Eqz)
+			label(opBrIf, w.at(0))
+			out = append(out, opLocalGet, 0)
 			label(opBrTable, len(in.table)-1)
 			for _, to := range in.table {
 				if !entered[int(to)] {
@@ -318,117 +317,4 @@ func (w *walker) jump() (to int, ok bool) {
 		return 0, false
 	}
 	return w.at(w.before.n), true
-}
-
-// Instructions that matter here.
-const (
-	opUnreachable  = 0x00
-	opBlock        = 0x02
-	opLoop         = 0x03
-	opIf           = 0x04
-	opElse         = 0x05
-	opEnd          = 0x0b
-	opBr           = 0x0c
-	opBrIf         = 0x0d
-	opBrTable      = 0x0e
-	opReturn       = 0x0f
-	opCall         = 0x10
-	opCallIndirect = 0x11
-	opDrop         = 0x1a
-	opSelect       = 0x1b
-	opLocalGet     = 0x20
-	opLocalSet     = 0x21
-	opGlobalSet    = 0x24
-	opFirstLoad    = 0x28
-	opLastStore    = 0x3e
-	opMemorySize   = 0x3f
-	opMemoryGrow   = 0x40
-	opI32Const     = 0x41
-	opI64Const     = 0x42
-	opF32Const     = 0x43
-	opF64Const     = 0x44
-	opFirstSum     = 0x45 // of those that compute
-	opLastSum      = 0xc4
-	opMore         = 0xfc
-
-	noValues = 0x40 // the type of blocks that leave nothing
-)
-
-// An instruction is one, with the first number or the table that it has.
-type instruction struct {
-	op    byte
-	n     uint64
-	table []uint64
-}
-
-// A wasmReader reads a module. It is bad once something is not as it should be.
-type wasmReader struct {
-	b   []byte
-	i   int
-	bad bool
-}
-
-func (r *wasmReader) end() bool { return r.bad || r.i >= len(r.b) }
-
-func (r *wasmReader) take(n uint64) []byte {
-	if n > uint64(len(r.b)-r.i) {
-		r.bad = true
-		return nil
-	}
-	r.i += int(n)
-	return r.b[r.i-int(n) : r.i]
-}
-
-func (r *wasmReader) byte() byte {
-	if b := r.take(1); len(b) == 1 {
-		return b[0]
-	}
-	return 0
-}
-
-// uint reads a number without its sign, which no number that matters has.
-func (r *wasmReader) uint() (n uint64) {
-	for shift := 0; ; shift += 7 {
-		b := r.byte()
-		n |= uint64(b&0x7f) << shift
-		if b < 0x80 {
-			return n
-		}
-	}
-}
-
-// next reads an instruction of those that Go's compiler knows.
-func (r *wasmReader) next() (in instruction) {
-	in.op = r.byte()
-	switch op := in.op; {
-	case op == opBlock, op == opLoop, op == opIf, op == opBr, op == opBrIf, op == opCall,
-		op >= opLocalGet && op <= opGlobalSet, op == opMemorySize, op == opMemoryGrow,
-		op == opI32Const, op == opI64Const:
-		in.n = r.uint()
-	case op == opBrTable:
-		for n := r.uint() + 1; n > 0 && !r.bad; n-- {
-			in.table = append(in.table, r.uint())
-		}
-	case op == opCallIndirect, op >= opFirstLoad && op <= opLastStore:
-		r.uint()
-		r.uint()
-	case op == opF32Const:
-		r.take(4)
-	case op == opF64Const:
-		r.take(8)
-	case op == opMore:
-		switch in.n = r.uint(); {
-		case in.n < 8: // conversions
-		case in.n == 10: // memory.copy
-			r.take(2)
-		case in.n == 11: // memory.fill
-			r.take(1)
-		default:
-			r.bad = true
-		}
-	case op <= 1, op == opElse, op == opEnd, op == opReturn, op == opDrop, op == opSelect, op >= opFirstSum && op <= opLastSum:
-	default:
-		r.bad = true
-	}
-	return in
 }
