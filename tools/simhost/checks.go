@@ -6,12 +6,12 @@ import "slices"
 // part of the stack. Other functions have it from the first global.
 const stackPointer = 1
 
-// A set is what is accessed from one address: from a value of the stack pointer,
-// wherever that is, and from other addresses without a jump in between.
+// A set is of accesses and calls that begin at one address: at a value of the
+// stack pointer, wherever they are, and at others without a jump in between.
 type set struct {
 	end   uint64 // of the access that goes furthest
-	n     int
-	calls int // of those that begin there
+	n     int    // of accesses
+	calls int
 }
 
 // A target is where branches lead.
@@ -71,7 +71,7 @@ type pass struct {
 	dead  bool // nothing leads here
 	open  []frame
 	line  int // how many instructions so far may have led elsewhere
-	made  int // sets
+	begun int // sets
 }
 
 // count counts the branches to each block.
@@ -225,8 +225,8 @@ func (p *pass) set() int {
 	if !p.write {
 		p.sets = append(p.sets, set{})
 	}
-	p.made++
-	return p.made - 1
+	p.begun++
+	return p.begun - 1
 }
 
 // local adds a local.

@@ -88,6 +88,10 @@ func (f *function) read(body []byte) bool {
 			continue
 		case opBlock, opIf, opLoop:
 			f.loops = append(f.loops, in.op == opLoop)
+		case opElse:
+			if len(f.loops) == 0 {
+				return false
+			}
 		case opEnd:
 			f.loops = f.loops[:max(0, len(f.loops)-1)]
 		case opBrTable, opLocalGet:

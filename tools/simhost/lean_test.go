@@ -114,6 +114,7 @@ func TestLean(t *testing.T) {
 	for name, code := range map[string][]byte{
 		"a second table":               {opBlock, noValues, opLocalGet, 2, opBrTable, 0, 0, opEnd},
 		"the number of the block":      {opLocalGet, 0, opDrop, opNop},
+		"an else without an if":        {opEnd, opElse},
 		"an instruction of the future": {0xfd, 0x0c},
 	} {
 		if got := leaned(code); !bytes.Equal(got, code) {
