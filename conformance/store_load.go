@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -330,18 +331,21 @@ func checkLoadPowerLoss(tb TB, f StoreFactory) {
 	if err := loadHistory(s, what, func(at loadStage) { stage.Store(int32(at)) }); err != nil {
 		tb.Fatalf("loading: %v", err)
 	}
-	cuts = append(cuts, cut{place.Crash(0), durable})
 	place.OnWrite(nil)
-	if len(cuts) < 5 {
-		tb.Fatalf("only %d power cuts happened: the place does not report its writes", len(cuts))
+	last := cut{place.Crash(0), durable}
+	mu.Lock() // the store may still write in the background
+	all := slices.Concat(cuts, []cut{last})
+	mu.Unlock()
+	if len(all) < 5 {
+		tb.Fatalf("only %d power cuts happened: the place does not report its writes", len(all))
 	}
 	complete := 0
-	for i, c := range cuts {
-		if mustBeLoaded(tb, fmt.Sprintf("power cut %d of %d", i, len(cuts)), c.place, what, c.stage, durable) {
+	for i, c := range all {
+		if mustBeLoaded(tb, fmt.Sprintf("power cut %d of %d", i, len(all)), c.place, what, c.stage, durable) {
 			complete++
 		}
 	}
-	tb.Logf("%d power cuts; %d left the whole load", len(cuts), complete)
+	tb.Logf("%d power cuts; %d left the whole load", len(all), complete)
 }
 
 // checkLoadFailingDisk makes the disk fail at each write of a load in turn.
