@@ -127,8 +127,13 @@ var load = sync.OnceValues(func() (*Host, error) {
 	if code, err = direct(code); err != nil {
 		return nil, err
 	}
-	return compile(context.Background(), code, "")
+	h, size, err := compiled(code)
+	loadedSize = size
+	return h, err
 })
+
+// loadedSize is how much compiled code the program that load gives has.
+var loadedSize int64
 
 var built = sync.OnceValues(build)
 

@@ -3,29 +3,54 @@ package simhost
 import (
 	"context"
 	"encoding/binary"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
 )
 
 // loadAsBuilt loads the program with the jumps that the compiler made.
-func loadAsBuilt(tb testing.TB) (h *Host, code []byte) {
+func loadAsBuilt(tb testing.TB) (h *Host, code []byte, size int64) {
 	tb.Helper()
 	code, err := built()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if h, err = compile(context.Background(), code, ""); err != nil {
+	if h, size, err = compiled(code); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = h.Close(context.Background()) })
-	return h, code
+	return h, code, size
 }
 
-// A program with direct jumps does what it did before, and nearly all functions
-// have them.
+// compiled is a module with the size of its compiled code.
+func compiled(code []byte) (h *Host, size int64, err error) {
+	dir, err := os.MkdirTemp("", "simhost")
+	if err != nil {
+		return nil, 0, err
+	}
+	defer os.RemoveAll(dir)
+	if h, err = compile(context.Background(), code, dir); err != nil {
+		return nil, 0, err
+	}
+	err = filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			size += info.Size()
+		}
+		return err
+	})
+	return h, size, err
+}
+
+// A program with direct jumps does what it did before, in less code, and nearly
+// all functions have them.
 func TestDirectJumps(t *testing.T) {
-	h, code := loadAsBuilt(t)
+	h, code, large := loadAsBuilt(t)
 	for seed := range uint64(3) {
 		before, was, err := runOn(t, h, Run{Seed: seed}, "TestOrder")
 		if err != nil {
@@ -38,6 +63,9 @@ func TestDirectJumps(t *testing.T) {
 		if before.Trace != after.Trace || before.Events != after.Events || orderLine(t, was) != orderLine(t, is) {
 			t.Errorf("seed %d:\n%+v\n%+v\n%s%s", seed, before, after, orderLine(t, was), orderLine(t, is))
 		}
+	}
+	if loadedSize == 0 || loadedSize > large*9/10 {
+		t.Errorf("%d bytes of compiled code, and %d as it was built: a tenth less, at least, was expected", loadedSize, large)
 	}
 	m, err := survey(code)
 	if err != nil {
@@ -81,7 +109,7 @@ func TestDirectJumps(t *testing.T) {
 // BenchmarkDirectJumps compares a program with direct jumps, and lean functions,
 // to what it was.
 func BenchmarkDirectJumps(b *testing.B) {
-	was, _ := loadAsBuilt(b)
+	was, _, _ := loadAsBuilt(b)
 	is, err := load()
 	if err != nil {
 		b.Fatal(err)
