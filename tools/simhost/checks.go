@@ -23,12 +23,11 @@ type target struct {
 
 // A known is what is known of an address.
 type known struct {
-	of     uint64 // a local, or an address of 64 bits (see wide)
-	set    int
-	line   int
-	end    uint64 // as far as this it has been checked
-	ready  bool   // it has been checked for all of its set
-	lifted bool   // accesses go from what lies below the stack pointer
+	of    uint64 // a local, or an address of 64 bits (see wide)
+	set   int
+	line  int
+	end   uint64 // as far as this it has been checked
+	ready bool   // it has been checked for all of its set
 }
 
 // wide is an address of 64 bits in a local or global.
@@ -106,7 +105,7 @@ func (f *function) run(p *pass) {
 	if !p.write {
 		f.sets = f.sets[:0]
 	} else {
-		f.out, f.cut, f.plus = f.out[:0], make(map[uint64]uint64), make(map[int]uint64)
+		f.out, f.cut = f.out[:0], make(map[uint64]uint64)
 	}
 	for i := 0; i < len(f.tokens); {
 		t := &f.tokens[i]
@@ -194,11 +193,7 @@ func (p *pass) next(i int, t *token) int {
 		p.far(i, t)
 		return 2
 	default:
-		now := *t
-		if n := p.plus[i]; n > 0 {
-			now.n, now.raw = now.n+n, nil
-		}
-		p.emit(now)
+		p.emit(*t)
 	}
 	return 1
 }
@@ -245,46 +240,48 @@ func (p *pass) look(local, end uint64) {
 // pointer, most of the time.
 func (p *pass) near(i int, t *token) {
 	k, _ := p.about(t.n)
-	access := p.access[i]
-	end := p.tokens[access].end()
+	access := &p.tokens[p.access[i]]
 	if !p.write {
 		s := &p.sets[k.set]
-		s.n, s.end = s.n+1, max(s.end, end)
+		s.n, s.end = s.n+1, max(s.end, access.end())
 		return
 	}
-	p.prepare(k, end)
-	if k.lifted {
-		p.plus[access] = lift
-		p.emit(made(opLocalGet, p.below))
-		return
+	from, by := p.prepare(k, access.end())
+	if by > 0 {
+		access.n, access.raw = access.n+by, nil
 	}
-	p.emit(*t)
+	p.emit(made(opLocalGet, from))
 }
 
 // lift is how far the stack pointer is above the place to return to of who is
 // called.
 const lift = 8
 
-// prepare checks an address for all of its set, of which the next access has
-// the end given; a call that is next has 0.
-func (p *pass) prepare(k *known, end uint64) {
+// prepare checks an address for all of its set, unless that is only one, of which
+// the next access has the end given; a call that is next has 0. It returns the local
+// from which to access it, and how far below the address that is.
+func (p *pass) prepare(k *known, end uint64) (from, by uint64) {
 	s := &p.sets[k.set]
-	if k.ready || s.n+s.calls < 2 {
-		return
+	if s.n+s.calls < 2 {
+		return k.of, 0
 	}
-	k.ready = true
-	local, most := k.of, s.end
-	if s.calls > 0 {
+	if from = k.of; s.calls > 0 {
 		if p.below == 0 {
 			p.below = p.local()
 		}
-		k.lifted = true
-		p.emit(made(opLocalGet, stackPointer), made(opI32Const, lift), made(opI32Sub, 0), made(opLocalSet, p.below))
-		local, most, end = p.below, most+lift, end+lift
+		from, by = p.below, lift
 	}
-	if end < most {
-		p.look(local, most)
+	if k.ready {
+		return from, by
 	}
+	k.ready = true
+	if by > 0 {
+		p.emit(made(opLocalGet, k.of), made(opI32Const, by), made(opI32Sub, 0), made(opLocalSet, from))
+	}
+	if end < s.end {
+		p.look(from, s.end+by)
+	}
+	return from, by
 }
 
 // calling are the instructions with which a call begins.
@@ -310,8 +307,8 @@ func (p *pass) call(i int) int {
 	k, _ := p.about(stackPointer)
 	if !p.write {
 		p.sets[k.set].calls++
-	} else if p.prepare(k, 0); k.lifted {
-		below := made(opLocalGet, p.below)
+	} else if from, by := p.prepare(k, 0); by > 0 {
+		below := made(opLocalGet, from)
 		p.emit(below, t[3], t[4], below, t[6], t[7])
 	} else {
 		p.emit(t...)

@@ -119,21 +119,16 @@ func TestSpin(t *testing.T)  { for time.Now().Year() < 3000 { } }
 `
 
 // load builds the program once for all tests.
-var load = sync.OnceValues(func() (*Host, error) {
+var load = sync.OnceValues(func() (loaded, error) {
 	code, err := built()
 	if err != nil {
-		return nil, err
+		return loaded{}, err
 	}
 	if code, err = direct(code); err != nil {
-		return nil, err
+		return loaded{}, err
 	}
-	h, size, err := compiled(code)
-	loadedSize = size
-	return h, err
+	return compiled(code)
 })
-
-// loadedSize is how much compiled code the program that load gives has.
-var loadedSize int64
 
 var built = sync.OnceValues(build)
 
@@ -170,7 +165,7 @@ func runOnce(t *testing.T, r Run, test string) (Result, string, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return runOn(t, h, r, test)
+	return runOn(t, h.Host, r, test)
 }
 
 func runOn(t testing.TB, h *Host, r Run, test string) (Result, string, error) {

@@ -11,28 +11,33 @@ import (
 )
 
 // loadAsBuilt loads the program with the jumps that the compiler made.
-func loadAsBuilt(tb testing.TB) (h *Host, code []byte, size int64) {
+func loadAsBuilt(tb testing.TB) (h loaded, code []byte) {
 	tb.Helper()
 	code, err := built()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if h, size, err = compiled(code); err != nil {
+	if h, err = compiled(code); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = h.Close(context.Background()) })
-	return h, code, size
+	return h, code
 }
 
-// compiled is a module with the size of its compiled code.
-func compiled(code []byte) (h *Host, size int64, err error) {
+// A loaded is a module, and how much code it was compiled to.
+type loaded struct {
+	*Host
+	size int64
+}
+
+func compiled(code []byte) (h loaded, err error) {
 	dir, err := os.MkdirTemp("", "simhost")
 	if err != nil {
-		return nil, 0, err
+		return loaded{}, err
 	}
 	defer os.RemoveAll(dir)
-	if h, err = compile(context.Background(), code, dir); err != nil {
-		return nil, 0, err
+	if h.Host, err = compile(context.Background(), code, dir); err != nil {
+		return loaded{}, err
 	}
 	err = filepath.WalkDir(dir, func(_ string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -40,19 +45,19 @@ func compiled(code []byte) (h *Host, size int64, err error) {
 		}
 		info, err := d.Info()
 		if err == nil {
-			size += info.Size()
+			h.size += info.Size()
 		}
 		return err
 	})
-	return h, size, err
+	return h, err
 }
 
 // A program with direct jumps does what it did before, in less code, and nearly
 // all functions have them.
 func TestDirectJumps(t *testing.T) {
-	h, code, large := loadAsBuilt(t)
+	h, code := loadAsBuilt(t)
 	for seed := range uint64(3) {
-		before, was, err := runOn(t, h, Run{Seed: seed}, "TestOrder")
+		before, was, err := runOn(t, h.Host, Run{Seed: seed}, "TestOrder")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,8 +69,12 @@ func TestDirectJumps(t *testing.T) {
 			t.Errorf("seed %d:\n%+v\n%+v\n%s%s", seed, before, after, orderLine(t, was), orderLine(t, is))
 		}
 	}
-	if loadedSize == 0 || loadedSize > large*9/10 {
-		t.Errorf("%d bytes of compiled code, and %d as it was built: a tenth less, at least, was expected", loadedSize, large)
+	lean, err := load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lean.size == 0 || lean.size > h.size*9/10 {
+		t.Errorf("%d bytes of compiled code, and %d as it was built: a tenth less, at least, was expected", lean.size, h.size)
 	}
 	m, err := survey(code)
 	if err != nil {
@@ -109,14 +118,14 @@ func TestDirectJumps(t *testing.T) {
 // BenchmarkDirectJumps compares a program with direct jumps, and lean functions,
 // to what it was.
 func BenchmarkDirectJumps(b *testing.B) {
-	was, _, _ := loadAsBuilt(b)
+	was, _ := loadAsBuilt(b)
 	is, err := load()
 	if err != nil {
 		b.Fatal(err)
 	}
 	var took [2]time.Duration
 	for b.Loop() {
-		for i, h := range []*Host{was, is} {
+		for i, h := range []*Host{was.Host, is.Host} {
 			begin := time.Now()
 			if _, out, err := runOn(b, h, Run{Seed: 1}, "TestWork"); err != nil {
 				b.Fatal(err, out)
@@ -136,18 +145,19 @@ func functions(section []byte) (bodies [][]byte) {
 	return bodies
 }
 
+// section is one of a module.
+func section(id byte, b ...byte) []byte { return append([]byte{id}, sized(b)...) }
+
+// sized is something with its length before it.
+func sized(b []byte) []byte { return append(binary.AppendUvarint(nil, uint64(len(b))), b...) }
+
 // module is a module of one function, the first that Go would number. Number 9 is
 // deferreturn.
 func module(code ...byte) []byte {
-	section := func(id byte, b ...byte) []byte {
-		return append(binary.AppendUvarint([]byte{id}, uint64(len(b))), b...)
-	}
-	named := func(s string) []byte { return append([]byte{byte(len(s))}, s...) }
-	functions := section(1, append([]byte{1, 9}, named("runtime.deferreturn")...)...)
-	body := append([]byte{0}, code...)
+	functions := section(1, append([]byte{1, 9}, sized([]byte("runtime.deferreturn"))...)...)
 	return slices.Concat([]byte(wasmMagic),
-		section(sectionCode, append(binary.AppendUvarint([]byte{1}, uint64(len(body))), body...)...),
-		section(sectionCustom, append(named("name"), functions...)...))
+		section(sectionCode, append([]byte{1}, sized(append([]byte{0}, code...))...)...),
+		section(sectionCustom, append(sized([]byte("name")), functions...)...))
 }
 
 // The function of these has four blocks. In the first it jumps to the third, or

@@ -51,7 +51,6 @@ type function struct {
 	added uint64            // locals
 	below uint64            // the one for what lies below the stack pointer, 0 for none
 	cut   map[uint64]uint64 // those for addresses that were cut to 32 bits, by what holds the address
-	plus  map[int]uint64    // how much further an access is from its new address, by its token
 }
 
 // A token is an instruction, and how it was written; nil when it was made here.

@@ -312,10 +312,6 @@ var callee = []byte{0,
 
 // random is a module of a function at random, and callee.
 func random(seed uint64) []byte {
-	section := func(id byte, b ...byte) []byte {
-		return append(binary.AppendUvarint([]byte{id}, uint64(len(b))), b...)
-	}
-	sized := func(b []byte) []byte { return append(binary.AppendUvarint(nil, uint64(len(b))), b...) }
 	w := &writer{Rand: rand.New(rand.NewPCG(seed, 0))}
 	return slices.Concat([]byte(wasmMagic),
 		section(1, 1, 0x60, 1, 0x7f, 1, 0x7f), // (i32) -> i32
