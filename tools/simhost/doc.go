@@ -22,4 +22,10 @@
 // What happened is summed up in a trace hash: every sleep, yield and draw of
 // randomness, and what the program wrote to /sim/trace. Two runs with the same
 // module, seed, arguments and environment have the same hash.
+//
+// BuildTest makes a module of a package's tests, Load compiles a module, and Do
+// turns a Run into a Result. What differs from Go's own standard library is in two
+// tables of edits (build.go): one for the order of things, one for speed. What
+// a module is changed by before it is compiled is in jumps.go, lean.go and
+// checks.go; another way to say the same in fewer instructions belongs into fold.
 package simhost
