@@ -142,6 +142,9 @@ var subject = Subject{Exactly: true, Model: copies, Receipts: "out", Once: []str
 // two inputs, copied, counted.
 func two() *build { return begin().log(in0, 0, "a", "1").log(in0, 0, "a", "2") }
 
+// again is two, sent a second time.
+func again() *build { return two().log(in0, 0, "a", "1").log(in0, 0, "a", "2") }
+
 type cases map[string]struct{ good, bad []*build }
 
 func histories() cases {
@@ -247,9 +250,11 @@ func histories() cases {
 			good: []*build{
 				two().log(out0, 1, "a", "1").log(out0, 1, "a", "2"),
 				two().log(in1, 0, "b", "0").log(out0, 1, "b", "0").log(out0, 1, "a", "1").log(out0, 1, "a", "1"),
+				again().log(out0, 1, "a", "1").log(out0, 1, "a", "2").log(out0, 1, "a", "1").log(out0, 1, "a", "2"),
 			},
 			bad: []*build{
 				two().log(out0, 1, "a", "2").log(out0, 1, "a", "1"),
+				again().log(out0, 1, "a", "1").log(out0, 1, "a", "2").log(out0, 1, "a", "1").log(out0, 1, "a", "2").log(out0, 1, "a", "1"),
 				two().log(out0, 1, "a", "3"),
 			},
 		},

@@ -6,23 +6,20 @@ import (
 )
 
 // keyOrder is S10: on the topic of receipts each key has its values in the
-// order of the inputs.
+// order of the inputs. A client that does not know what became of an input
+// sends it again, so that one may be there several times: each receipt is of
+// the first that is not before the last one's.
 func keyOrder(h *History, s Subject) (bad []string) {
 	if s.Receipts == "" {
 		return nil
 	}
-	place := make(map[string]map[string]int)
+	places := make(map[string][]int) // by key and value, ascending
 	for i, r := range h.Inputs() {
 		if len(s.Sources) > 0 && !slices.Contains(s.Sources, r.Topic) {
 			continue
 		}
-		k := string(r.Key)
-		if place[k] == nil {
-			place[k] = make(map[string]int)
-		}
-		if _, again := place[k][string(r.Value)]; !again {
-			place[k][string(r.Value)] = i
-		}
+		p := Pair(r.Key, r.Value)
+		places[p] = append(places[p], i)
 	}
 	last := make(map[string]int)
 	logs := h.logs()
@@ -31,15 +28,17 @@ func keyOrder(h *History, s Subject) (bad []string) {
 			continue
 		}
 		for _, r := range logs[tp] {
-			at, ok := place[string(r.Key)][string(r.Value)]
-			if !ok {
+			k, at := string(r.Key), places[Pair(r.Key, r.Value)]
+			if len(at) == 0 {
 				bad = append(bad, fmt.Sprintf("%s offset %d: key %q, value %q was never an input", tp, r.Offset, r.Key, r.Value))
 				continue
 			}
-			if at < last[string(r.Key)] {
+			next, _ := slices.BinarySearch(at, last[k])
+			if next == len(at) {
 				bad = append(bad, fmt.Sprintf("%s offset %d: value %q of key %q comes after a later one", tp, r.Offset, r.Value, r.Key))
+				continue
 			}
-			last[string(r.Key)] = max(last[string(r.Key)], at)
+			last[k] = at[next]
 		}
 	}
 	return bad
