@@ -2,8 +2,10 @@ package integration_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -90,21 +92,51 @@ func TestTortureOneBroker(t *testing.T) { torture(t, 1) }
 // brokers.
 func TestTortureThreeBrokers(t *testing.T) { torture(t, 3) }
 
+// torture does it once more when Kafka left a transaction open, which it does
+// now and then after a broker was killed: see broker.Cluster.SkippedMarkers.
 func torture(t *testing.T, nodes int) {
 	t.Helper()
-	c := integration.Cluster(t, nodes)
-	res, err := chaos.Run(t.Context(), chaos.Config{
-		Cluster: c, Loopback: true, Dir: t.TempDir(), For: 50 * time.Second, Pause: 4 * time.Second, Down: 10 * time.Second,
-		Rate: 30, Seed: tortureSeed, Out: t.Output(),
-	})
-	if err != nil {
+	const most = 3
+	for try := 1; ; try++ {
+		c := integration.Cluster(t, nodes)
+		res, wrong := tortured(t, c, filepath.Join(t.ArtifactDir(), fmt.Sprint("try-", try)))
+		t.Log(res)
+		if len(wrong) == 0 {
+			return
+		}
+		if len(res.Skipped) == 0 || try == most {
+			for _, w := range wrong {
+				t.Error(w)
+			}
+			return
+		}
+		t.Logf("Kafka left transactions open, so that this run shows nothing of weir:\n%s\nwhat was wrong:\n%s",
+			strings.Join(res.Skipped, "\n"), strings.Join(wrong, "\n"))
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// tortured runs the torture application once, and says what was wrong.
+func tortured(t *testing.T, c *broker.Cluster, dir string) (*chaos.Result, []string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o750); err != nil {
 		t.Fatal(err)
 	}
-	t.Log(res)
+	res, err := chaos.Run(t.Context(), chaos.Config{
+		Cluster: c, Loopback: true, Dir: dir, For: 50 * time.Second, Pause: 4 * time.Second, Down: 10 * time.Second,
+		Rate: 30, Seed: tortureSeed, Out: t.Output(),
+	})
+	if res == nil {
+		t.Fatal(err)
+	}
+	var wrong []string
+	if err != nil {
+		wrong = append(wrong, err.Error())
+	}
 	for _, v := range res.Violations {
-		t.Error(v)
+		wrong = append(wrong, v.String())
 	}
-	for _, w := range res.Wrong(chaos.Kinds(nodes)) {
-		t.Error(w)
-	}
+	return res, append(wrong, res.Wrong(chaos.Kinds(len(c.Nodes)))...)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -77,9 +78,35 @@ func start(t *testing.T, nodes int) *broker.Cluster {
 		lacking(t, "Kafka", fmt.Errorf("%w; %s and %s are not set", err, brokersVariable, jarsVariable), imageVariable, cfg.Image == usualKafka)
 	}
 	t.Cleanup(func() {
+		if t.Failed() {
+			sayLogs(t, c)
+		}
 		if err := c.Close(); err != nil {
 			t.Error(err)
 		}
 	})
 	return c
+}
+
+// sayLogs prints the last complaints of each broker, and keeps all that it said
+// with go test -artifacts.
+func sayLogs(t *testing.T, c *broker.Cluster) {
+	t.Helper()
+	const most = 40
+	if skipped, err := c.SkippedMarkers(); err != nil || len(skipped) > 0 {
+		t.Logf("Kafka left transactions open, which may be all that is wrong (%v):\n%s", err, strings.Join(skipped, "\n"))
+	}
+	for _, n := range c.Nodes {
+		text, err := n.Log()
+		if err == nil {
+			err = os.WriteFile(filepath.Join(t.ArtifactDir(), fmt.Sprintf("broker-%d.log", n.ID())), text, 0o600)
+		}
+		var bad []string
+		for line := range strings.Lines(string(text)) {
+			if strings.Contains(line, " WARN ") || strings.Contains(line, " ERROR ") || strings.Contains(line, " FATAL ") {
+				bad = append(bad, line)
+			}
+		}
+		t.Logf("broker %d complained %d times, the last times (%v):\n%s", n.ID(), len(bad), err, strings.Join(bad[max(0, len(bad)-most):], ""))
+	}
 }

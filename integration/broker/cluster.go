@@ -37,7 +37,8 @@ type Config struct {
 type Cluster struct {
 	Nodes []*Node
 	// stop ends what is common to the brokers.
-	stop func() error
+	stop   func() error
+	closed bool
 }
 
 // Start starts the brokers and waits until they know each other. ErrNoEngine
@@ -132,11 +133,12 @@ func (c *Cluster) Inner() []string {
 	return as
 }
 
-// Close kills the brokers.
+// Close kills the brokers, once.
 func (c *Cluster) Close() error {
-	if c == nil {
+	if c == nil || c.closed {
 		return nil
 	}
+	c.closed = true
 	for _, n := range c.Nodes {
 		n.m.close()
 		n.clients.close()

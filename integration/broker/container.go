@@ -175,13 +175,22 @@ func (b *box) ended() error {
 	if err != nil || st.Running {
 		return err
 	}
-	log, err := b.c.Logs(ctx)
-	if err != nil {
-		return fmt.Errorf("broker %d ended: %w", b.id, err)
+	text, err := b.log()
+	return errors.Join(fmt.Errorf("broker %d ended; its log: %s", b.id, text), err)
+}
+
+func (b *box) log() ([]byte, error) {
+	if b.c == nil {
+		return nil, nil
 	}
-	text, _ := io.ReadAll(log)
-	_ = log.Close()
-	return fmt.Errorf("broker %d ended; its log: %s", b.id, text)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	r, err := b.c.Logs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = r.Close() }()
+	return io.ReadAll(r)
 }
 
 func (b *box) isolate(cut bool) error {

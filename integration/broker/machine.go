@@ -15,6 +15,8 @@ type machine interface {
 	resume() error
 	// ended is an error with the broker's log when it ended by itself.
 	ended() error
+	// log is the broker's log, of all its lives.
+	log() ([]byte, error)
 	// isolate cuts the network between this broker and the others, or mends
 	// it.
 	isolate(cut bool) error
@@ -30,6 +32,9 @@ type Node struct {
 	m       machine
 }
 
+// ID is the number of the broker, from 1.
+func (n *Node) ID() int { return n.id }
+
 // Start starts the broker, which must not run, and does not wait for it.
 func (n *Node) Start() error { return n.m.start(context.Background()) }
 
@@ -41,6 +46,9 @@ func (n *Node) Pause() error { return n.m.pause() }
 
 // Resume sends SIGCONT.
 func (n *Node) Resume() error { return n.m.resume() }
+
+// Log returns the broker's log, of all its lives.
+func (n *Node) Log() ([]byte, error) { return n.m.log() }
 
 // Cut lets no byte pass between clients and the broker; connections stay open,
 // as they do when a switch dies. Mend is the end of that: old connections are

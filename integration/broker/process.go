@@ -154,6 +154,8 @@ func (p *process) ended() error {
 	}
 }
 
+func (p *process) log() ([]byte, error) { return os.ReadFile(p.logPath()) }
+
 func (p *process) kill() {
 	p.mu.Lock()
 	cmd, exited := p.cmd, p.exited

@@ -8,9 +8,15 @@ import (
 )
 
 // properties are what all brokers are configured with: topics survive one lost
-// broker where there are three, and what is lost is noticed within seconds.
+// broker where there are three, and what is lost is noticed within seconds. One
+// broker alone has nobody to notice it but itself, after it was stopped, or on a
+// computer that was slow: it would take its own partitions' leaders away, and
+// see SkippedMarkers for what comes of that.
 func properties(id, nodes int, voters []string) map[string]string {
-	replicas, inSync := strconv.Itoa(nodes), strconv.Itoa(max(1, nodes-1))
+	replicas, inSync, session := strconv.Itoa(nodes), strconv.Itoa(max(1, nodes-1)), "4000"
+	if nodes == 1 {
+		session = "15000" // as long does a broker wait that was killed
+	}
 	return map[string]string{
 		"process.roles":                                    "broker,controller",
 		"node.id":                                          strconv.Itoa(id),
@@ -31,10 +37,11 @@ func properties(id, nodes int, voters []string) map[string]string {
 		"group.initial.rebalance.delay.ms":                 "0",
 		"group.min.session.timeout.ms":                     "1000",
 		"auto.create.topics.enable":                        "false",
-		"broker.session.timeout.ms":                        "4000",
+		"broker.session.timeout.ms":                        session,
 		"broker.heartbeat.interval.ms":                     "1000",
 		"replica.lag.time.max.ms":                          "5000",
 		"log.cleaner.dedupe.buffer.size":                   "16777216",
+		"log.cleaner.backoff.ms":                           "1000",
 	}
 }
 
@@ -57,6 +64,7 @@ func environment(props map[string]string) map[string]string {
 	return env
 }
 
+// logging has what SkippedMarkers looks for, beside warnings.
 const logging = `status=error
 appender.console.type=Console
 appender.console.name=C
@@ -64,4 +72,6 @@ appender.console.layout.type=PatternLayout
 appender.console.layout.pattern=[%d] %p %m (%c)%n
 rootLogger.level=warn
 rootLogger.appenderRef.c.ref=C
+logger.markers.name=kafka.coordinator.transaction.TransactionMarkerChannelManager
+logger.markers.level=info
 `

@@ -70,15 +70,22 @@ type Result struct {
 	// Rebalances counts bursts of assignments with a second of rest before.
 	Rebalances int
 	// Ended is how many workers ended by themselves.
-	Ended      int
-	Records    int // of the input, while there were faults
+	Ended   int
+	Records int // of the input, while there were faults
+	// Skipped are the lines of broker.Cluster.SkippedMarkers: with one of them
+	// violations may be Kafka's.
+	Skipped    []string
 	Events     int
 	Violations []check.Violation
 }
 
 func (r *Result) String() string {
-	return fmt.Sprintf("chaos: %v rebalances=%d records=%d ended=%d violations=%d",
+	text := fmt.Sprintf("chaos: %v rebalances=%d records=%d ended=%d violations=%d",
 		r.Faults, r.Rebalances, r.Records, r.Ended, len(r.Violations))
+	if len(r.Skipped) > 0 {
+		text += fmt.Sprintf(" skipped-markers=%d", len(r.Skipped))
+	}
+	return text
 }
 
 // Wrong says what is wrong with the result, violations apart: workers that
@@ -152,8 +159,13 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	defer r.cl.Close()
 	r.adm = kadm.NewClient(r.cl)
 	defer r.killAll()
-	err = r.live(ctx)
-	return &r.Result, errors.Join(err, r.save())
+	err = errors.Join(r.live(ctx), r.save())
+	if cfg.Cluster != nil {
+		var unread error
+		r.Skipped, unread = cfg.Cluster.SkippedMarkers()
+		err = errors.Join(err, unread)
+	}
+	return &r.Result, err
 }
 
 // save writes the history, for weir check.

@@ -12,6 +12,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/weirstream/weir/integration/broker"
@@ -40,6 +41,9 @@ func main() {
 		fmt.Println(v)
 	}
 	fmt.Println(res)
+	if len(res.Violations) > 0 && len(res.Skipped) > 0 {
+		fmt.Fprintf(os.Stderr, "chaos: Kafka left transactions open, so that the violations may be its own (docs/integration.md):\n%s\n", strings.Join(res.Skipped, "\n"))
+	}
 	for _, w := range wrong {
 		fmt.Fprintln(os.Stderr, "chaos:", w)
 	}

@@ -1,0 +1,148 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/weirstream/weir/integration"
+	"github.com/weirstream/weir/integration/broker"
+)
+
+// TestSkippedMarkers commits a transaction while one of its partitions has no
+// leader. Either Kafka says that it skips the marker, and what was written to
+// that partition stays open for ever, or it waits for the partition: whenever a
+// transaction is left open, SkippedMarkers has to know.
+func TestSkippedMarkers(t *testing.T) {
+	c := integration.Cluster(t, 3)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	adm := admin(t, c.Inner()...)
+	// Partition i is on broker i+1 and nowhere else.
+	const topic = "markers"
+	spread(ctx, t, c, topic)
+	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Inner()...), kgo.Dialer(broker.Loopback), kgo.TransactionalID(topic),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionTimeout(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	if err := cl.BeginTransaction(); err != nil {
+		t.Fatal(err)
+	}
+	var records []*kgo.Record
+	for i := range c.Nodes {
+		records = append(records, &kgo.Record{Topic: topic, Partition: int32(i), Value: []byte("x")})
+	}
+	if err := cl.ProduceSync(ctx, records...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	coordinator := adm.FindTxnCoordinators(ctx, topic)[topic]
+	if coordinator.Err != nil {
+		t.Fatal(coordinator.Err)
+	}
+	lost := slices.IndexFunc(c.Nodes, func(n *broker.Node) bool { return int32(n.ID()) != coordinator.NodeID })
+	c.Nodes[lost].Kill()
+	until(ctx, t, "the partition has no leader", func() bool {
+		md, err := adm.Metadata(ctx, topic)
+		return err == nil && md.Topics[topic].Partitions[int32(lost)].Leader < 0
+	})
+	if err := cl.EndTransaction(ctx, kgo.TryCommit); err != nil {
+		t.Fatal(err)
+	}
+	// The other partitions have their markers before the lost broker is back.
+	open := func() []int32 { return open(ctx, t, adm, topic) }
+	until(ctx, t, "the others are committed", func() bool { return !slices.ContainsFunc(open(), func(p int32) bool { return p != int32(lost) }) })
+	if err := c.Nodes[lost].Start(); err != nil {
+		t.Fatal(err)
+	}
+	until(ctx, t, "the partition has its leader again", func() bool {
+		md, err := adm.Metadata(ctx, topic)
+		return err == nil && md.Topics[topic].Partitions[int32(lost)].Leader >= 0
+	})
+	until(ctx, t, "the transaction is complete", func() bool {
+		all, err := adm.DescribeTransactions(ctx, topic)
+		return err == nil && all[topic].State == "CompleteCommit"
+	})
+	skipped, err := c.SkippedMarkers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := open()
+	if len(skipped) != len(left) {
+		t.Errorf("partitions %v are left open; in the logs stands %q", left, skipped)
+	}
+	t.Logf("a transaction that is complete is open in partitions %v: %q", left, skipped)
+}
+
+// spread creates a topic with a partition on each broker.
+func spread(ctx context.Context, t *testing.T, c *broker.Cluster, topic string) {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Inner()...), kgo.Dialer(broker.Loopback))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	req := kmsg.NewPtrCreateTopicsRequest()
+	rt := kmsg.NewCreateTopicsRequestTopic()
+	rt.Topic, rt.NumPartitions, rt.ReplicationFactor = topic, -1, -1
+	one := "1"
+	rt.Configs = []kmsg.CreateTopicsRequestTopicConfig{{Name: "min.insync.replicas", Value: &one}}
+	for i, n := range c.Nodes {
+		rt.ReplicaAssignment = append(rt.ReplicaAssignment, kmsg.CreateTopicsRequestTopicReplicaAssignment{
+			Partition: int32(i), Replicas: []int32{int32(n.ID())},
+		})
+	}
+	req.Topics = append(req.Topics, rt)
+	resp, err := req.RequestWith(ctx, cl)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := kerr.ErrorForCode(resp.Topics[0].ErrorCode); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// open are the partitions of a topic in which a transaction is open, or whose
+// broker is not there to say so.
+func open(ctx context.Context, t *testing.T, adm *kadm.Client, topic string) []int32 {
+	t.Helper()
+	var gone *kadm.ShardErrors
+	stable, err := adm.ListCommittedOffsets(ctx, topic)
+	if err != nil && !errors.As(err, &gone) {
+		t.Fatal(err)
+	}
+	ends, err := adm.ListEndOffsets(ctx, topic)
+	if err != nil && !errors.As(err, &gone) {
+		t.Fatal(err)
+	}
+	var parts []int32
+	ends.Each(func(e kadm.ListedOffset) {
+		if s, ok := stable.Lookup(e.Topic, e.Partition); !ok || s.Err != nil || s.Offset < e.Offset {
+			parts = append(parts, e.Partition)
+		}
+	})
+	slices.Sort(parts)
+	return parts
+}
+
+// until asks again and again.
+func until(ctx context.Context, t *testing.T, what string, is func() bool) {
+	t.Helper()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for !is() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("waited until %s, in vain", what)
+		}
+	}
+}
