@@ -236,7 +236,7 @@ type Batch struct {
 	// How long ago that was tells whether compaction may have removed deletions
 	// that the reader never saw (delete.retention.ms).
 	Read, Before, Whole time.Time
-	// HighWatermark is the end of the partition as last seen.
+	// HighWatermark is the end of the partition as last seen: Next or more.
 	HighWatermark int64
 	Err           error
 }

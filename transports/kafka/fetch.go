@@ -302,7 +302,8 @@ func (l *leader) partition(cur *cursor, ask *asked, from int64, rp *kmsg.FetchRe
 		cur.told = whole
 	}
 	b := runtime.Batch{
-		TP: cur.tp, Records: out.records, Next: out.next, HighWatermark: rp.HighWatermark,
+		// The broker looked up its watermark before it read the log.
+		TP: cur.tp, Records: out.records, Next: out.next, HighWatermark: max(rp.HighWatermark, out.next),
 		Read: time.Now(), Before: before, Whole: whole,
 	}
 	f.push(cur, chunk{Batch: b, from: from, bytes: out.bytes + 64})

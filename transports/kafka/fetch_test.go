@@ -147,12 +147,18 @@ func TestReadCompacted(t *testing.T) {
 // was compacted to nothing from there on.
 // It returns a channel that is closed after n such answers.
 func (w *world) emptyTail(from, end int64, n int) <-chan struct{} {
+	return w.answer(from, end, n, end, []byte{})
+}
+
+// answer answers fetches from one offset to before another. It returns a channel
+// that is closed after n such answers.
+func (w *world) answer(from, to int64, n int, watermark int64, batches []byte) <-chan struct{} {
 	done := make(chan struct{})
 	w.cluster.ControlKey(int16(kmsg.Fetch), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
 		w.cluster.KeepControl()
 		req := kreq.(*kmsg.FetchRequest) //nolint:forcetypeassert // by key
 		rp := &req.Topics[0].Partitions[0]
-		if rp.FetchOffset < from || rp.FetchOffset >= end {
+		if rp.FetchOffset < from || rp.FetchOffset >= to {
 			return nil, nil, false
 		}
 		if n--; n == 0 {
@@ -162,12 +168,25 @@ func (w *world) emptyTail(from, end int64, n int) <-chan struct{} {
 		rt := kmsg.NewFetchResponseTopic()
 		rt.Topic, rt.TopicID = req.Topics[0].Topic, req.Topics[0].TopicID
 		p := kmsg.NewFetchResponseTopicPartition()
-		p.HighWatermark, p.LastStableOffset, p.RecordBatches = end, end, []byte{}
+		p.HighWatermark, p.LastStableOffset, p.RecordBatches = watermark, watermark, batches
 		rt.Partitions = append(rt.Partitions, p)
 		resp.Topics = append(resp.Topics, rt)
 		return resp, nil, true
 	})
 	return done
+}
+
+// TestReadBeyondTheWatermark: a broker looks up the high watermark and the last
+// stable offset before it reads the log, which may go on meanwhile.
+func TestReadBeyondTheWatermark(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, map[string]int32{"log": 1})
+	at := tp("log", 0)
+	w.answer(0, 1, 1, 1, encodeBatch(t, 3))
+	f := w.fetcher(runtime.FetchConfig{})
+	if got := w.read(f, at, 0, 3); len(got) != 3 {
+		t.Fatalf("read %q; want three records", got)
+	}
 }
 
 func TestReadEmptiedTail(t *testing.T) {
