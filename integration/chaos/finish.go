@@ -21,10 +21,18 @@ import (
 func sprintf(format string, args ...any) string { return fmt.Sprintf(format, args...) }
 
 // finish waits until the application has caught up, stops it, completes the
-// history and has it checked.
+// history and has it checked. Where Kafka left transactions open there may be
+// nothing to wait for.
 func (r *run) finish(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*patience)
 	defer cancel()
+	if err := r.skipped(); err != nil {
+		return err
+	}
+	patience, aborted := patience, 6*txnTimeout
+	if len(r.Skipped) > 0 {
+		patience, aborted = patience/4, 2*txnTimeout
+	}
 	r.h.Add(check.Event{Kind: check.Healed})
 	healed := time.Now()
 	for {
@@ -52,7 +60,7 @@ func (r *run) finish(ctx context.Context) error {
 	for _, p := range r.workers {
 		p.stop(patience)
 	}
-	if err := errors.Join(r.describe(ctx), r.dump()); err != nil {
+	if err := errors.Join(r.describe(ctx, aborted), r.dump()); err != nil {
 		return err
 	}
 	r.Events, r.Ended = len(r.h.Events), r.ended
@@ -170,8 +178,8 @@ func (r *run) role(name string) (role, table string) {
 }
 
 // describe adds topics, partitions, offsets and committed records. What a
-// killed worker left open is first aborted by its timeout.
-func (r *run) describe(ctx context.Context) error {
+// killed worker left open is first aborted by its timeout, which is given time.
+func (r *run) describe(ctx context.Context, aborted time.Duration) error {
 	var names []string
 	for name := range r.top.Topics {
 		names = append(names, name)
@@ -192,7 +200,7 @@ func (r *run) describe(ctx context.Context) error {
 			s, ok := stable.Lookup(e.Topic, e.Partition)
 			open = open || !ok || s.Offset != e.Offset
 		})
-		if !open || time.Since(began) > 6*txnTimeout {
+		if !open || time.Since(began) > aborted {
 			break
 		}
 		if !pause(ctx, 250*time.Millisecond) {

@@ -159,13 +159,16 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	defer r.cl.Close()
 	r.adm = kadm.NewClient(r.cl)
 	defer r.killAll()
-	err = errors.Join(r.live(ctx), r.save())
-	if cfg.Cluster != nil {
-		var unread error
-		r.Skipped, unread = cfg.Cluster.SkippedMarkers()
-		err = errors.Join(err, unread)
-	}
+	err = errors.Join(r.live(ctx), r.save(), r.skipped())
 	return &r.Result, err
+}
+
+// skipped notes where Kafka left transactions open.
+func (r *run) skipped() (err error) {
+	if r.cfg.Cluster != nil {
+		r.Skipped, err = r.cfg.Cluster.SkippedMarkers()
+	}
+	return err
 }
 
 // save writes the history, for weir check.
