@@ -58,8 +58,10 @@ func TestSkippedMarkers(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The other partitions have their markers before the lost broker is back.
-	open := func() []int32 { return open(ctx, t, adm, topic) }
-	until(ctx, t, "the others are committed", func() bool { return !slices.ContainsFunc(open(), func(p int32) bool { return p != int32(lost) }) })
+	until(ctx, t, "the others are committed", func() bool {
+		left, _ := open(ctx, t, adm, topic)
+		return !slices.ContainsFunc(left, func(p int32) bool { return p != int32(lost) })
+	})
 	if err := c.Nodes[lost].Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -75,8 +77,12 @@ func TestSkippedMarkers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	left := open()
-	if len(skipped) != len(left) {
+	var left []int32
+	until(ctx, t, "all partitions answer", func() (all bool) {
+		left, all = open(ctx, t, adm, topic)
+		return all
+	})
+	if len(skipped) > 0 != (len(left) > 0) {
 		t.Errorf("partitions %v are left open; in the logs stands %q", left, skipped)
 	}
 	t.Logf("a transaction that is complete is open in partitions %v: %q", left, skipped)
@@ -110,9 +116,9 @@ func spread(ctx context.Context, t *testing.T, c *broker.Cluster, topic string) 
 	}
 }
 
-// open are the partitions of a topic in which a transaction is open, or whose
-// broker is not there to say so.
-func open(ctx context.Context, t *testing.T, adm *kadm.Client, topic string) []int32 {
+// open are the partitions of a topic in which a transaction is open, or which do
+// not answer, and whether all did.
+func open(ctx context.Context, t *testing.T, adm *kadm.Client, topic string) (parts []int32, all bool) {
 	t.Helper()
 	var gone *kadm.ShardErrors
 	stable, err := adm.ListCommittedOffsets(ctx, topic)
@@ -123,14 +129,17 @@ func open(ctx context.Context, t *testing.T, adm *kadm.Client, topic string) []i
 	if err != nil && !errors.As(err, &gone) {
 		t.Fatal(err)
 	}
-	var parts []int32
+	all = true
 	ends.Each(func(e kadm.ListedOffset) {
-		if s, ok := stable.Lookup(e.Topic, e.Partition); !ok || s.Err != nil || s.Offset < e.Offset {
+		s, ok := stable.Lookup(e.Topic, e.Partition)
+		answered := ok && s.Err == nil && e.Err == nil
+		all = all && answered
+		if !answered || s.Offset < e.Offset {
 			parts = append(parts, e.Partition)
 		}
 	})
 	slices.Sort(parts)
-	return parts
+	return parts, all
 }
 
 // until asks again and again.
