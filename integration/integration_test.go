@@ -16,9 +16,7 @@ import (
 )
 
 // Seeds whose first faults of each kind last longer than the four seconds after
-// which brokers miss one of them. The only broker is killed last, when it is
-// warm: the longer the ends of its transactions take, the more often it leaves
-// one open when it comes back.
+// which three brokers miss one of them. The only broker is killed last.
 const (
 	flightsSeed    = 41
 	tortureOne     = 120
@@ -95,8 +93,8 @@ func TestTortureOneBroker(t *testing.T) { torture(t, 1, tortureOne) }
 // brokers.
 func TestTortureThreeBrokers(t *testing.T) { torture(t, 3, tortureSeveral) }
 
-// torture does it once more when Kafka left a transaction open, which it does
-// now and then after a broker was killed: see broker.Cluster.SkippedMarkers.
+// torture does it once more when Kafka left a transaction open, which a broker
+// may do that was away: see broker.Cluster.SkippedMarkers.
 func torture(t *testing.T, nodes int, seed uint64) {
 	t.Helper()
 	const most = 4

@@ -13,9 +13,11 @@ import (
 // computer that was slow: it would take its own partitions' leaders away, and
 // see SkippedMarkers for what comes of that.
 func properties(id, nodes int, voters []string) map[string]string {
-	replicas, inSync, session := strconv.Itoa(nodes), strconv.Itoa(max(1, nodes-1)), "4000"
+	replicas, inSync, session, expire := strconv.Itoa(nodes), strconv.Itoa(max(1, nodes-1)), "4000", "10000"
 	if nodes == 1 {
-		session = "15000" // as long does a broker wait that was killed
+		// As long does a broker wait that was killed, and aborts nothing before
+		// its partitions have leaders again.
+		session, expire = "15000", "30000"
 	}
 	return map[string]string{
 		"process.roles":                                    "broker,controller",
@@ -42,6 +44,8 @@ func properties(id, nodes int, voters []string) map[string]string {
 		"replica.lag.time.max.ms":                          "5000",
 		"log.cleaner.dedupe.buffer.size":                   "16777216",
 		"log.cleaner.backoff.ms":                           "1000",
+
+		"transaction.abort.timed.out.transaction.cleanup.interval.ms": expire,
 		// The event times of tests are old, the times of markers are not: no
 		// marker shall begin a segment, which takes long.
 		"log.roll.ms": "315360000000", // ten years

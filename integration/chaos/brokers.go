@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -64,7 +65,7 @@ func (h *hurter) hurtBroker(ctx context.Context, kind Kind) error {
 	switch kind {
 	case KillBroker:
 		what = "SIGKILL broker %d, down for %v"
-		do, undo = func() error { n.Kill(); return nil }, n.Start
+		do, undo = func() error { return h.kill(ctx, n) }, n.Start
 	case StopBroker:
 		what = "SIGSTOP broker %d for %v"
 		do, undo = n.Pause, n.Resume
@@ -90,6 +91,37 @@ func (h *hurter) hurtBroker(ctx context.Context, kind Kind) error {
 	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	return h.whole(wait)
+}
+
+// kill kills a broker. The only one is first cut off from its clients until it
+// has ended each transaction that it had begun to end: see
+// broker.Cluster.SkippedMarkers.
+func (h *hurter) kill(ctx context.Context, n *broker.Node) error {
+	if len(h.cluster.Nodes) == 1 {
+		n.Cut()
+		defer n.Mend()
+		ctx, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		if err := h.ended(ctx); err != nil {
+			return err
+		}
+	}
+	n.Kill()
+	return nil
+}
+
+// ended waits until no marker of a transaction is under way.
+func (h *hurter) ended(ctx context.Context) error {
+	adm := kadm.NewClient(h.cl)
+	for {
+		ending, err := adm.ListTransactions(ctx, nil, []string{"PrepareCommit", "PrepareAbort"})
+		if err == nil && len(ending) == 0 {
+			return nil
+		}
+		if !pause(ctx, 20*time.Millisecond) {
+			return errors.Join(fmt.Errorf("%d transactions are being ended all the time", len(ending)), err)
+		}
+	}
 }
 
 // whole waits until every broker says that all are there and that every
