@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -61,14 +62,20 @@ func TestHurt(t *testing.T) {
 	}
 }
 
-func admin(t *testing.T, seeds ...string) *kadm.Client {
+// client is a client of some brokers, which dials nothing but this computer.
+func client(t *testing.T, seeds []string, opts ...kgo.Opt) *kgo.Client {
 	t.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.Dialer(broker.Loopback), kgo.RequestTimeoutOverhead(3*time.Second))
+	cl, err := kgo.NewClient(append(opts, kgo.SeedBrokers(seeds...), kgo.Dialer(broker.Loopback))...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(cl.Close)
-	return kadm.NewClient(cl)
+	return cl
+}
+
+func admin(t *testing.T, seeds ...string) *kadm.Client {
+	t.Helper()
+	return kadm.NewClient(client(t, seeds, kgo.RequestTimeoutOverhead(3*time.Second)))
 }
 
 // reaches asks one broker for what it knows.
@@ -85,20 +92,26 @@ func inSync(t *testing.T, adm *kadm.Client, want int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
+	until(ctx, t, fmt.Sprintf("%d replicas are in sync", want), func() bool {
+		md, err := adm.Metadata(ctx, "t")
+		n := 0
+		for _, p := range md.Topics["t"].Partitions {
+			n += len(p.ISR)
+		}
+		return err == nil && n == want
+	})
+}
+
+// until asks again and again.
+func until(ctx context.Context, t *testing.T, what string, is func() bool) {
+	t.Helper()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
-	for n := -1; n != want; {
-		md, err := adm.Metadata(ctx, "t")
-		if err == nil {
-			n = 0
-			for _, p := range md.Topics["t"].Partitions {
-				n += len(p.ISR)
-			}
-		}
+	for !is() {
 		select {
-		case <-ctx.Done():
-			t.Fatalf("%d replicas are in sync, not %d", n, want)
 		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("waited until %s, in vain", what)
 		}
 	}
 }

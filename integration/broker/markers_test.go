@@ -28,12 +28,7 @@ func TestSkippedMarkers(t *testing.T) {
 	// Partition i is on broker i+1 and nowhere else.
 	const topic = "markers"
 	spread(ctx, t, c, topic)
-	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Inner()...), kgo.Dialer(broker.Loopback), kgo.TransactionalID(topic),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionTimeout(time.Minute))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cl.Close()
+	cl := client(t, c.Inner(), kgo.TransactionalID(topic), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.TransactionTimeout(time.Minute))
 	if err := cl.BeginTransaction(); err != nil {
 		t.Fatal(err)
 	}
@@ -91,11 +86,6 @@ func TestSkippedMarkers(t *testing.T) {
 // spread creates a topic with a partition on each broker.
 func spread(ctx context.Context, t *testing.T, c *broker.Cluster, topic string) {
 	t.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(c.Inner()...), kgo.Dialer(broker.Loopback))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer cl.Close()
 	req := kmsg.NewPtrCreateTopicsRequest()
 	rt := kmsg.NewCreateTopicsRequestTopic()
 	rt.Topic, rt.NumPartitions, rt.ReplicationFactor = topic, -1, -1
@@ -107,7 +97,7 @@ func spread(ctx context.Context, t *testing.T, c *broker.Cluster, topic string) 
 		})
 	}
 	req.Topics = append(req.Topics, rt)
-	resp, err := req.RequestWith(ctx, cl)
+	resp, err := req.RequestWith(ctx, client(t, c.Inner()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,18 +130,4 @@ func open(ctx context.Context, t *testing.T, adm *kadm.Client, topic string) (pa
 	})
 	slices.Sort(parts)
 	return parts, all
-}
-
-// until asks again and again.
-func until(ctx context.Context, t *testing.T, what string, is func() bool) {
-	t.Helper()
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for !is() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("waited until %s, in vain", what)
-		}
-	}
 }
